@@ -1,0 +1,81 @@
+"""tokenmeter: meters tokens around LLM calls.
+
+The public names, declared once. Each is imported at its first use: importing the package costs a
+millisecond and imports no third-party package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenmeter.attribution import attribute as attribute
+    from tokenmeter.errors import CannotWrapError as CannotWrapError
+    from tokenmeter.errors import ConfigurationError as ConfigurationError
+    from tokenmeter.errors import InvariantError as InvariantError
+    from tokenmeter.errors import MissingExtraError as MissingExtraError
+    from tokenmeter.errors import TokenmeterError as TokenmeterError
+    from tokenmeter.event import Attribution as Attribution
+    from tokenmeter.event import Cost as Cost
+    from tokenmeter.event import Usage as Usage
+    from tokenmeter.event import UsageEvent as UsageEvent
+    from tokenmeter.event import check_invariants as check_invariants
+    from tokenmeter.meter import Meter as Meter
+    from tokenmeter.meter import Undo as Undo
+    from tokenmeter.meter import configure as configure
+    from tokenmeter.meter import disabled as disabled
+    from tokenmeter.meter import flush as flush
+    from tokenmeter.meter import instrument as instrument
+    from tokenmeter.meter import record as record
+    from tokenmeter.meter import shutdown as shutdown
+    from tokenmeter.meter import tally as tally
+    from tokenmeter.meter import unwrap as unwrap
+    from tokenmeter.meter import wrap as wrap
+    from tokenmeter.functions import metered as metered
+    from tokenmeter.tallies import Tally as Tally
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "attribution": ("attribute",),
+    "errors": (
+        "CannotWrapError",
+        "ConfigurationError",
+        "InvariantError",
+        "MissingExtraError",
+        "TokenmeterError",
+    ),
+    "event": ("Attribution", "Cost", "Usage", "UsageEvent", "check_invariants"),
+    "meter": (
+        "Meter",
+        "Undo",
+        "configure",
+        "disabled",
+        "flush",
+        "instrument",
+        "record",
+        "shutdown",
+        "tally",
+        "unwrap",
+        "wrap",
+    ),
+    "functions": ("metered",),
+    "tallies": ("Tally",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'tokenmeter' has no attribute {name!r}")
+    value = getattr(import_module(f"tokenmeter.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

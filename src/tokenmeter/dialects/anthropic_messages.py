@@ -1,0 +1,185 @@
+"""Anthropic messages, beta included, and everybody who speaks them.
+
+Sources, read 2026-11-22: https://platform.claude.com/docs/en/api/messages,
+https://platform.claude.com/docs/en/build-with-claude/streaming,
+https://platform.claude.com/docs/en/build-with-claude/prompt-caching and
+https://platform.claude.com/docs/en/build-with-claude/compaction, and recorded traffic.
+
+Counting: ``input_tokens`` excludes cache reads and writes, so both are added. ``message_delta``
+usage is cumulative: it replaces what ``message_start`` said and is never added to it, and what it
+leaves out stands (gateways send input in the start, in the last delta, or in both).
+``iterations`` of another kind than ``message`` (a compaction, an advisor) are billed beside the
+top-level counts and appear in ``other_counts``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects.fields import (
+    Count,
+    ErrorBody,
+    billable,
+    decode,
+    error_code,
+    overlay,
+)
+from tokenmeter.event import Usage
+
+
+class _CacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class _ServerTools(msgspec.Struct):
+    web_search_requests: Count | None = None
+    web_fetch_requests: Count | None = None
+    code_execution_requests: Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: Count | None = None
+
+
+class _Iteration(msgspec.Struct):
+    type: str | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: _CacheCreation | None = None
+    output_tokens_details: _OutputDetails | None = None
+    server_tool_use: _ServerTools | None = None
+    iterations: list[_Iteration] | None = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+
+
+class _Body(msgspec.Struct):
+    type: str | None = None
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+    error: ErrorBody | None = None
+    ended: bool = False
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str | None = None
+    message: _Body | None = None
+    delta: _Delta | None = None
+    usage: _Usage | None = None
+    error: ErrorBody | None = None
+
+
+class AnthropicMessages:
+    """Read messages."""
+
+    name = "anthropic_messages"
+    counts_output = True
+    marks = (b'"message_', b'"error"')
+
+    _request = msgspec.json.Decoder(Asked)
+    _decoder = msgspec.json.Decoder(_Body)
+    _event = msgspec.json.Decoder(_Event)
+
+    def asked(self, body: bytes) -> Asked:
+        """Read ``model`` and ``stream``."""
+        return decode(self._request, body)
+
+    def parse(self, body: bytes) -> _Body:
+        """Decode a message or an error."""
+        parsed = decode(self._decoder, body)
+        parsed.ended = parsed.usage is not None
+        return parsed
+
+    def fold(self, body: _Body | None, data: bytes) -> _Body:
+        """Lay one event over the message so far."""
+        body = body or _Body()
+        if not data.startswith(b"{"):  # some gateways close with [DONE]
+            return body
+        event = decode(self._event, data)
+        if event.message is not None:
+            body = event.message
+        if event.delta is not None and event.delta.stop_reason:
+            body.stop_reason = event.delta.stop_reason
+        body.usage = overlay(body.usage, event.usage)
+        body.error = event.error or body.error
+        body.ended = body.ended or event.type == "message_stop"
+        return body
+
+    def reading(self, body: _Body) -> Reading:
+        """Normalise: add both kinds of cached input to the input."""
+        usage = body.usage or _Usage()
+        failed = body.error is not None
+        return Reading(
+            recognised=body.type == "message" or body.usage is not None,
+            model=body.model or None,
+            response_id=body.id or None,
+            finish_reasons=(body.stop_reason,) if body.stop_reason else None,
+            service_tier=usage.service_tier,
+            region=None if usage.inference_geo == "not_available" else usage.inference_geo,
+            usage=_usage(usage),
+            status="failed" if failed else "completed" if body.ended else None,
+            error_type=error_code(body.error, "error") if failed else None,
+            final=body.ended or body.stop_reason is not None,
+        )
+
+
+def _usage(usage: _Usage) -> Usage:
+    read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
+    known = usage.input_tokens is not None
+    tools = usage.server_tool_use or _ServerTools()
+    ttl = _ttl(usage)
+    return Usage(
+        input_tokens=(usage.input_tokens or 0) + (read or 0) + (written or 0) if known else None,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cache_write_5m_tokens=ttl.ephemeral_5m_input_tokens,
+        cache_write_1h_tokens=ttl.ephemeral_1h_input_tokens,
+        reasoning_tokens=usage.output_tokens_details and usage.output_tokens_details.thinking_tokens,
+        other_counts=billable(
+            web_search_requests=tools.web_search_requests,
+            web_fetch_requests=tools.web_fetch_requests,
+            code_execution_requests=tools.code_execution_requests,
+            **_beside(usage.iterations or []),
+        ),
+    )
+
+
+def _ttl(usage: _Usage) -> _CacheCreation:
+    """Give the split of cache writes by lifetime, where it adds up to the whole.
+
+    With server tools the last event raises the whole and not the split (recorded traffic), so a
+    split that does not add up is unknown.
+    """
+    split = usage.cache_creation or _CacheCreation()
+    parts = (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
+    return split if parts == usage.cache_creation_input_tokens else _CacheCreation()
+
+
+def _beside(iterations: list[_Iteration]) -> dict[str, int]:
+    """Sum what iterations other than the message itself used, by kind and vendor's name."""
+    sums: dict[str, int] = {}
+    for iteration in iterations:
+        if iteration.type in (None, "message"):
+            continue
+        for name in iteration.__struct_fields__[1:]:
+            key = f"{iteration.type}.{name}"
+            sums[key] = sums.get(key, 0) + (getattr(iteration, name) or 0)
+    return sums

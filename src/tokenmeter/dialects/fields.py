@@ -1,0 +1,102 @@
+"""Typed, partial, forgiving decoding of vendors' JSON: shared by the dialects.
+
+Only declared fields are decoded. A field of the wrong type, or a negative count, is dropped alone
+and never takes its neighbours with it.
+"""
+
+from __future__ import annotations
+
+import re
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+"""A number of tokens as vendors send it; negative ones do not fit and are dropped."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+class ErrorBody(msgspec.Struct):
+    """The ``error`` member of an error body, as OpenAI, Anthropic and their followers send it."""
+
+    type: str | None = None
+    code: str | None = None
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode JSON into the decoder's type, dropping what does not fit.
+
+    Raises:
+        msgspec.DecodeError: The bytes are not JSON.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        found: T = salvage(msgspec.json.decode(body), decoder.type)
+        return found
+    except UnicodeDecodeError:
+        return decode(decoder, body.decode("utf-8", "replace").encode())
+
+
+def salvage(value: Any, kind: Any) -> Any:
+    """Convert what fits of a decoded JSON value; what does not is the type's empty value."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        pass
+    options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    for option in options:
+        if get_origin(option) is list and isinstance(value, list):
+            (item,) = get_args(option)
+            return [fit for v in value if (fit := salvage(v, item)) is not None]
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return _salvage_struct(value if isinstance(value, dict) else {}, option)
+    return None
+
+
+def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
+    hints = get_type_hints(kind, include_extras=True)
+    fields = {
+        f.name: salvage(value[f.encode_name], hints[f.name])
+        for f in msgspec.structs.fields(kind)
+        if f.encode_name in value
+    }
+    return kind(**fields)
+
+
+def overlay(old: S | None, new: S | None) -> S | None:
+    """Lay the newer of two cumulative reports over the older one, field by field.
+
+    A field that the newer one leaves out keeps its value; cumulative counts never shrink, so a
+    zero does not replace a positive number (gateways send a last event with zeros for what the
+    first one carried).
+    """
+    if old is None or new is None:
+        return new or old
+    merged = {name: _newer(getattr(old, name), getattr(new, name)) for name in old.__struct_fields__}
+    return type(old)(**merged)
+
+
+def _newer(old: Any, new: Any) -> Any:
+    if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
+        return overlay(old, new)
+    return old if new is None or (new == 0 and old) else new
+
+
+def error_code(error: ErrorBody | None, default: str | None = None) -> str | None:
+    """Give the vendor's code of an error when it is an identifier; never a sentence."""
+    if error is not None:
+        for name in (error.code, error.type):
+            if name is not None and _IDENTIFIER.fullmatch(name):
+                return name
+    return default
+
+
+def billable(**counts: int | None) -> dict[str, int] | None:
+    """Collect the vendor's other billable counts that are not zero."""
+    return {name: n for name, n in counts.items() if n} or None

@@ -1,0 +1,61 @@
+"""OpenAI embeddings, and everybody who speaks them.
+
+Source, read 2026-11-22: https://platform.openai.com/docs/api-reference/embeddings, and recorded
+traffic. An embedding has input only; ``total_tokens`` equals ``prompt_tokens``. The vectors are
+skipped, not decoded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.event import Usage
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Count | None = None
+
+
+class _Body(msgspec.Struct):
+    object: str | None = None
+    id: str | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+    error: ErrorBody | None = None
+
+
+class OpenAIEmbeddings:
+    """Read embeddings."""
+
+    name = "openai_embeddings"
+    counts_output = False
+    marks = (b'"usage"', b'"error"')
+
+    _request = msgspec.json.Decoder(Asked)
+    _decoder = msgspec.json.Decoder(_Body)
+
+    def asked(self, body: bytes) -> Asked:
+        """Read ``model``."""
+        return decode(self._request, body)
+
+    def parse(self, body: bytes) -> _Body:
+        """Decode a list of embeddings or an error."""
+        return decode(self._decoder, body)
+
+    def fold(self, body: _Body | None, data: bytes) -> _Body:  # noqa: ARG002
+        """Take the last event: embeddings are not streamed."""
+        return self.parse(data)
+
+    def reading(self, body: _Body) -> Reading:
+        """Normalise: input only."""
+        return Reading(
+            recognised=body.usage is not None or body.object == "list",
+            model=body.model or None,
+            response_id=body.id or None,
+            usage=Usage(input_tokens=body.usage.prompt_tokens if body.usage else None),
+            status="failed" if body.error else "completed",
+            error_type=error_code(body.error, "error") if body.error else None,
+            final=body.error is None,
+        )

@@ -1,0 +1,72 @@
+"""One human line an event."""
+
+from __future__ import annotations
+
+import sys
+from typing import Self, TextIO
+
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import UsageEvent
+
+
+class Stdout:
+    """Print one line an event, to standard output or to another stream.
+
+    Args:
+        stream: Where to print; ``None`` is whatever ``sys.stdout`` is at that moment.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    @classmethod
+    def from_argument(cls, argument: str | None) -> Self:
+        """Make one for the name ``stdout``, which takes no argument."""
+        if argument is not None:
+            raise ConfigurationError(f"'stdout' takes no argument; got 'stdout:{argument}'")
+        return cls()
+
+    def __call__(self, event: UsageEvent) -> None:
+        """Print one event, in one write."""
+        stream = self._stream or sys.stdout
+        stream.write(line(event) + "\n")
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        (self._stream or sys.stdout).flush()
+
+
+def line(event: UsageEvent) -> str:
+    """Say an event in one line, without its newline.
+
+    >>> from datetime import UTC, datetime
+    >>> line(UsageEvent(kind="call", event_id="x", schema=1, ts=datetime(2026, 11, 22, tzinfo=UTC),
+    ...     provider="openai", response_model="gpt-5", status="completed", duration_s=1.25,
+    ...     input_tokens=12, output_tokens=3, input_provenance="reported",
+    ...     output_provenance="partial", user="ada", task="T-1"))
+    '00:00:00 openai gpt-5: 12 in, >=3 out, completed in 1.25 s (user=ada task=T-1)'
+    """
+    read = _count(event.input_tokens, event.input_provenance)
+    made = _count(event.output_tokens, event.output_provenance)
+    text = f"{event.ts:%H:%M:%S} {event.provider or '-'} {_model(event)}: {read} in, {made} out"
+    text += f", {event.status}"
+    if event.error_type is not None:
+        text += f" ({event.error_type})"
+    if event.duration_s is not None:
+        text += f" in {event.duration_s:.2f} s"
+    names = ("user", "team", "task", "agent")
+    who = [f"{name}={value}" for name in names if (value := getattr(event, name)) is not None]
+    return " ".join([text, f"({' '.join(who)})"]) if who else text
+
+
+_SIGNS = {"partial": ">=", "estimated": "~"}
+
+
+def _count(tokens: int | None, provenance: str | None) -> str:
+    if tokens is None:
+        return "0" if provenance == "none" else "?"
+    return f"{_SIGNS.get(provenance or '', '')}{tokens}"
+
+
+def _model(event: UsageEvent) -> str:
+    return event.response_model or event.request_model or "-"

@@ -1,0 +1,82 @@
+"""The one place that catches broadly: what goes wrong in the meter stays in the meter.
+
+A failure is logged once per place, without the exception's text (it may hold what a user wrote),
+and counted. A place that fails a hundred times is reported as tripped, so that its owner can step
+aside.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LIMIT = 100
+"""Failures after which a place is tripped."""
+
+logger = logging.getLogger("tokenmeter")
+
+
+class Guard:
+    """Run pieces of the meter so that none of them can harm the user's call."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, int] = {}
+        """Failures by place; read it to see what went wrong."""
+
+    def run(self, place: str, piece: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Call the piece and give its result, or ``None`` when it raised."""
+        try:
+            return piece(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - this is what the guard is for
+            self.note(place, exc)
+            return None
+
+    def done(self, place: str, piece: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Call the piece and say whether it returned."""
+        try:
+            piece(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - this is what the guard is for
+            self.note(place, exc)
+            return False
+        return True
+
+    def note(self, place: str, exc: BaseException) -> None:
+        """Count a failure; log the first one of a place, and the one that trips it."""
+        count = self.failures[place] = self.failures.get(place, 0) + 1
+        if count == 1:
+            logger.warning(
+                "%s failed with %s at %s; your call is not affected, further failures are only counted",
+                place,
+                _kind(exc),
+                _where(exc),
+            )
+        elif count == LIMIT:
+            logger.warning("%s failed %d times and is switched off", place, LIMIT)
+
+    def count(self, place: str, times: int = 1) -> None:
+        """Count what went wrong outside of us: bytes that nobody can read, and the like."""
+        self.failures[place] = self.failures.get(place, 0) + times
+
+    def tripped(self, place: str) -> bool:
+        """Say whether a place has failed too often to go on."""
+        return self.failures.get(place, 0) >= LIMIT
+
+
+def _kind(exc: BaseException) -> str:
+    number = exc.errno if isinstance(exc, OSError) else None
+    name = type(exc).__name__
+    return f"{name} ({errno.errorcode.get(number, number)})" if number is not None else name
+
+
+def _where(exc: BaseException) -> str:
+    trace = exc.__traceback__
+    if trace is None:
+        return "an unknown line"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -1,0 +1,430 @@
+"""The meter: what composes everything, and the default one behind the functions of the package."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+from tokenmeter import exporters as exporting
+from tokenmeter.answers import Answers
+from tokenmeter.call import Call, Maker, Watcher, watchers, watching
+from tokenmeter.errors import CannotWrapError, ConfigurationError
+from tokenmeter.event import UsageEvent
+from tokenmeter.exporters import Exporter
+from tokenmeter.guard import Guard
+from tokenmeter.ids import EventIds
+from tokenmeter.pending import Pending
+from tokenmeter.providers import Router
+from tokenmeter.tallies import Tally, Totals
+from tokenmeter.wire import httpx as seam
+from tokenmeter.wire.claim import claimed, hold_exporting, passing_through, release
+
+T = TypeVar("T")
+
+WAIT_S = 5.0
+"""How long leaving a tally, flushing and the end of the process wait for what is pending."""
+
+_DISABLED = "TOKENMETER_DISABLED"
+_YES = ("1", "true", "yes", "on")
+
+
+class Undo:
+    """Take something back: call it, or leave it as a context manager; more than once is once."""
+
+    def __init__(self, undo: Callable[[], None]) -> None:
+        self._undo: Callable[[], None] | None = undo
+
+    def __call__(self) -> None:
+        """Take it back now."""
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self()
+
+
+class Sink:
+    """One exporter and its account: ``captured == exported + failed``."""
+
+    def __init__(self, exporter: Exporter, guard: Guard) -> None:
+        self.exporter = exporter
+        self.name = type(exporter).__name__
+        self.captured = 0
+        self.exported = 0
+        self._guard = guard
+        self._lock = threading.Lock()
+
+    @property
+    def failed(self) -> int:
+        """Events that the exporter raised on."""
+        return self.captured - self.exported
+
+    def export(self, event: UsageEvent) -> None:
+        """Hand one event to the exporter; what it raises stays here."""
+        done = self._guard.done(self._place, self.exporter, event)
+        with self._lock:
+            self.captured += 1
+            self.exported += done
+
+    def restart(self) -> None:
+        """Begin a new account; a forked child exports its own events only."""
+        self.captured = self.exported = 0
+        self._lock = threading.Lock()
+
+    def call(self, method: str) -> None:
+        """Call ``flush`` or ``close`` where the exporter has it."""
+        wanted = getattr(self.exporter, method, None)
+        if wanted is not None:
+            self._guard.run(self._place, wanted)
+
+    @property
+    def _place(self) -> str:
+        return f"the exporter {self.name}"
+
+
+class Meter:
+    """Observe model calls and hand an event of each to the exporters.
+
+    Most programs use the default meter through the functions of the package; a test makes its own.
+
+    Args:
+        exporters: Names (``"jsonl:usage.jsonl"``, ``"stdout"``, ``"memory"``) or callables of an
+            event. With none, events are only added up in ``totals``.
+        providers: Hosts of one's own and the provider they are, ``{"llm.corp": "openai"}``.
+        now_ns: The clock: nanoseconds since 1970.
+        timer_s: The stopwatch: monotonic seconds.
+
+    Raises:
+        ConfigurationError: An exporter or a provider cannot be used.
+    """
+
+    def __init__(
+        self,
+        exporters: Iterable[str | Exporter] = (),
+        *,
+        providers: Mapping[str, str] | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+        timer_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.guard = Guard()
+        self.ids = EventIds()
+        self.pending = Pending(self.guard)
+        self.answers: Answers[Maker] = Answers()
+        self.open_calls: set[Call] = set()
+        self.pid = os.getpid()
+        self.now_ns = now_ns
+        self.timer_s = timer_s
+        self.totals = Totals()
+        """What was used so far, by user, task and model; bounded."""
+        self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._router = Router(providers)
+        self._sinks = self._made(exporters)
+        self._enabled = os.environ.get(_DISABLED, "").lower() not in _YES
+        _living(self)
+
+    def configure(
+        self,
+        *,
+        exporters: Iterable[str | Exporter] | None = None,
+        providers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Replace the exporters, the providers, or both; what is not given stays.
+
+        Everything is checked before anything changes. Exporters that are replaced are flushed and
+        closed.
+
+        Raises:
+            ConfigurationError: An exporter or a provider cannot be used.
+        """
+        router = self._router if providers is None else Router(providers)
+        sinks = self._sinks if exporters is None else self._made(exporters)
+        self._enabled = os.environ.get(_DISABLED, "").lower() not in _YES
+        self._router, self._sinks, replaced = router, sinks, self._sinks
+        if sinks is not replaced:
+            _end(replaced)
+        return self
+
+    def wrap(self, client: T) -> T:
+        """Meter a client; the same object comes back, and wrapping it again changes nothing.
+
+        The HTTP client inside is hooked, so everything that goes through it is metered: copies
+        made by ``with_options`` too, and another SDK's client that shares it. A copy that is given
+        an HTTP client of its own is a new client.
+
+        Args:
+            client: A client of an SDK that sits on httpx or httpx2 (openai, anthropic and others),
+                or a client of these libraries themselves.
+
+        Raises:
+            CannotWrapError: The object holds no such HTTP client.
+        """
+        for http_client in _http_clients(client):
+            layer = self._layers.get(http_client)
+            if layer is None or not layer.active:
+                self._layers[http_client] = seam.hook_client(http_client, self)
+        return client
+
+    def unwrap(self, client: T) -> T:
+        """Stop metering a client; one that was never wrapped stays as it is.
+
+        Raises:
+            CannotWrapError: The object holds no HTTP client.
+        """
+        for http_client in _http_clients(client):
+            layer = self._layers.pop(http_client, None)
+            if layer is not None:
+                layer.undo()
+        return client
+
+    def instrument(self) -> Undo:
+        """Meter every client in the process: those that exist and those created later.
+
+        Clients in libraries that are imported later are metered too. Gives the undo, which is also
+        a context manager.
+        """
+        return Undo(seam.hook_libraries(self))
+
+    def open(self, method: str, host: str, path: str) -> Call | None:
+        """Open a call for a request, or give ``None`` for what asks no model; for seams."""
+        if not self._enabled:
+            return None
+        route = self._router.find(method, host, path)
+        if route is None or self.guard.tripped(route.dialect.name):
+            return None
+        return Call(self, route)
+
+    def record(self, event: UsageEvent) -> None:
+        """Hand over an event that was made elsewhere.
+
+        Raises:
+            ConfigurationError: It is not a `UsageEvent`.
+        """
+        if not isinstance(event, UsageEvent):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"record() takes a UsageEvent; got {event!r}")
+        if self._enabled and not claimed():
+            self.emit(event, watchers())
+
+    def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
+        """Hand a finished event to tallies and exporters; nothing they do is metered."""
+        token = hold_exporting()
+        try:
+            self.guard.run("the totals", self.totals.add, event)
+            for watcher in watchers:
+                self.guard.run("a tally", watcher, event)
+            for sink in self._sinks:
+                sink.export(event)
+        finally:
+            release(token)
+
+    @contextlib.contextmanager
+    def tally(self, timeout: float = WAIT_S) -> Iterator[Tally]:
+        """Add up what the calls made inside use, live.
+
+        Leaving waits at most ``timeout`` seconds for calls whose end is still pending.
+        """
+        spent = Tally()
+        try:
+            with watching(spent.add):
+                yield spent
+        finally:
+            self.pending.drain(timeout)
+
+    def flush(self, timeout: float = WAIT_S) -> bool:
+        """Finish what is pending and flush the exporters; false when time ran out."""
+        done = self.pending.drain(timeout)
+        with passing_through():
+            for sink in self._sinks:
+                sink.call("flush")
+        return done
+
+    def shutdown(self, timeout: float = WAIT_S) -> bool:
+        """End open streams as abandoned, flush and close; the meter passes through afterwards."""
+        self._enabled = False
+        for call in list(self.open_calls):
+            call.released()
+        done = self.pending.drain(timeout)
+        sinks, self._sinks = self._sinks, ()
+        _end(sinks)
+        return done
+
+    def disable(self) -> None:
+        """Pass everything through until `enable`."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Meter again."""
+        self._enabled = True
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Give the account: per exporter, and what went wrong inside, by place."""
+        accounts = {
+            sink.name: {
+                "captured": sink.captured,
+                "exported": sink.exported,
+                "failed": sink.failed,
+            }
+            for sink in self._sinks
+        }
+        return accounts | {"guard": dict(self.guard.failures)}
+
+    def _made(self, exporters: Iterable[str | Exporter]) -> tuple[Sink, ...]:
+        if isinstance(exporters, str):
+            raise ConfigurationError(
+                f"exporters is a list, such as ['jsonl:usage.jsonl']; got the string {exporters!r}"
+            )
+        return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
+
+    def _after_fork(self) -> None:
+        """Begin anew in a forked child: what is open belongs to the parent."""
+        for call in self.open_calls:
+            call.disown()
+        self.open_calls = set()
+        self.pid = os.getpid()
+        self.ids.reseed()
+        self.pending.reset()
+        self.answers = Answers()
+        self.totals = Totals()
+        for sink in self._sinks:
+            sink.restart()
+
+
+def _http_clients(client: object) -> list[Any]:
+    found = [client] if seam.is_client(client) else seam.inside(client)
+    if not found:
+        raise CannotWrapError(
+            f"wrap() takes a client of an SDK that sits on httpx or httpx2, such as OpenAI() or "
+            f"Anthropic(), or an httpx client; got {_named(client)}. "
+            f"For anything else call tokenmeter.instrument(), which meters every client in the "
+            f"process, or decorate your own function with @tokenmeter.metered"
+        )
+    return found
+
+
+def _named(thing: object) -> str:
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}: make a client of it first"
+    return f"an object of type {type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _end(sinks: Iterable[Sink]) -> None:
+    with passing_through():
+        for sink in sinks:
+            sink.call("flush")
+            sink.call("close")
+
+
+_meters: weakref.WeakSet[Meter] = weakref.WeakSet()
+_lock = threading.RLock()
+_cared_for = False
+_default: Meter | None = None
+
+
+def _living(meter: Meter) -> None:
+    """Have a meter taken care of when the process forks and when it ends."""
+    global _cared_for
+    with _lock:
+        _meters.add(meter)
+        if not _cared_for:
+            atexit.register(_at_exit)
+            os.register_at_fork(after_in_child=_in_child)
+            _cared_for = True
+
+
+def _at_exit() -> None:
+    for meter in list(_meters):
+        meter.shutdown()
+
+
+def _in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    for meter in list(_meters):
+        meter._after_fork()
+
+
+def default() -> Meter:
+    """Give the default meter, made at its first use."""
+    global _default
+    with _lock:
+        if _default is None:
+            _default = Meter()
+        return _default
+
+
+def configure(
+    *,
+    exporters: Iterable[str | Exporter] | None = None,
+    providers: Mapping[str, str] | None = None,
+) -> Meter:
+    """Configure the default meter and give it; see `Meter.configure`.
+
+    Raises:
+        ConfigurationError: An exporter or a provider cannot be used.
+
+    >>> meter = configure(exporters=["memory"])
+    """
+    return default().configure(exporters=exporters, providers=providers)
+
+
+def wrap(client: T) -> T:
+    """Meter a client with the default meter; the same object comes back. See `Meter.wrap`.
+
+    Raises:
+        CannotWrapError: The object holds no HTTP client that could be observed.
+    """
+    return default().wrap(client)
+
+
+def unwrap(client: T) -> T:
+    """Stop metering a client; see `Meter.unwrap`."""
+    return default().unwrap(client)
+
+
+def instrument() -> Undo:
+    """Meter every client in the process with the default meter; see `Meter.instrument`."""
+    return default().instrument()
+
+
+def tally(timeout: float = WAIT_S) -> contextlib.AbstractContextManager[Tally]:
+    """Add up what the calls made inside use, live; see `Meter.tally`.
+
+    >>> with tally() as spent:
+    ...     pass
+    >>> print(spent)
+    0 calls, 0 input + 0 output tokens
+    """
+    return default().tally(timeout)
+
+
+def record(event: UsageEvent) -> None:
+    """Hand an event that was made elsewhere to the default meter; see `Meter.record`."""
+    default().record(event)
+
+
+def flush(timeout: float = WAIT_S) -> bool:
+    """Finish what is pending and flush the exporters of the default meter."""
+    return default().flush(timeout)
+
+
+def shutdown(timeout: float = WAIT_S) -> bool:
+    """End the default meter; see `Meter.shutdown`."""
+    return default().shutdown(timeout)
+
+
+def disabled() -> contextlib.AbstractContextManager[None]:
+    """Make every seam pass through inside; nothing is metered, by any meter.
+
+    >>> with disabled():
+    ...     pass
+    """
+    return passing_through()

@@ -1,0 +1,131 @@
+"""What a set of calls used, added up: totals that never hide what is unknown."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+from tokenmeter.event import UsageEvent
+
+
+
+class Tally:
+    """Add up events, live; safe to read and to add to from any thread.
+
+    A token total is the sum of what is known; ``unknown`` says how many calls have a side that
+    nobody knows, ``estimated`` and ``partial`` how many have one that was not simply reported.
+
+    >>> spent = Tally()
+    >>> print(spent)
+    0 calls, 0 input + 0 output tokens
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        """Model calls; retries of one call count once."""
+        self.attempts = 0
+        """Exchanges with a provider, retries included."""
+        self.failed = 0
+        """Attempts that failed."""
+        self.abandoned = 0
+        """Attempts whose answer was left before its end."""
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cache_read_tokens = 0
+        self.cache_write_tokens = 0
+        self.reasoning_tokens = 0
+        self.unknown = 0
+        """Attempts with an input or an output that nobody knows."""
+        self.estimated = 0
+        self.partial = 0
+        self.cost_amount = Decimal(0)
+        """Money of what is priced."""
+        self.unpriced = 0
+        """Attempts that have tokens and no price."""
+        self._lock = threading.Lock()
+
+    @property
+    def total_tokens(self) -> int:
+        """Known input plus known output."""
+        return self.input_tokens + self.output_tokens
+
+    def add(self, event: UsageEvent) -> None:
+        """Add one event; anything but a model call is left aside."""
+        if event.kind != "call":
+            return
+        provenances = (event.input_provenance, event.output_provenance)
+        with self._lock:
+            self.attempts += 1
+            self.calls += not event.attempt
+            self.failed += event.status == "failed"
+            self.abandoned += event.status == "abandoned"
+            self.input_tokens += event.input_tokens or 0
+            self.output_tokens += event.output_tokens or 0
+            self.cache_read_tokens += event.cache_read_tokens or 0
+            self.cache_write_tokens += event.cache_write_tokens or 0
+            self.reasoning_tokens += event.reasoning_tokens or 0
+            self.unknown += "unknown" in provenances
+            self.estimated += "estimated" in provenances
+            self.partial += "partial" in provenances
+            self.unpriced += event.cost_amount is None and bool(
+                event.input_tokens or event.output_tokens
+            )
+            if event.cost_amount is not None:
+                self.cost_amount += event.cost_amount
+
+    def __str__(self) -> str:
+        """Say the totals in one line, and what they do not know."""
+        line = (
+            f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
+        )
+        notes = {
+            "retries": self.attempts - self.calls,
+            "failed": self.failed,
+            "abandoned": self.abandoned,
+            "with unknown tokens": self.unknown,
+            "with partial tokens": self.partial,
+            "with estimated tokens": self.estimated,
+        }
+        said = [f"{n} {what}" for what, n in notes.items() if n]
+        return f"{line} ({', '.join(said)})" if said else line
+
+    def __repr__(self) -> str:
+        return f"<Tally: {self}>"
+
+
+Key = tuple[str | None, str | None, str | None]
+
+OTHERS: Key = ("(others)", "(others)", "(others)")
+"""The row of `Totals` that takes what comes after the limit."""
+
+
+class Totals:
+    """Tallies by user, task and model; bounded, and what exceeds the bound is one visible row.
+
+    >>> Totals().rows()
+    {}
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._rows: dict[Key, Tally] = {}
+        self._lock = threading.Lock()
+
+    def rows(self) -> dict[Key, Tally]:
+        """Give the tallies by ``(user, task, model)``."""
+        with self._lock:
+            return dict(self._rows)
+
+    def add(self, event: UsageEvent) -> None:
+        """Add one event to its row."""
+        key = (event.user, event.task, event.response_model or event.request_model)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._new_row(key)
+        row.add(event)
+
+    def _new_row(self, key: Key) -> Tally:
+        with self._lock:
+            if len(self._rows) >= self._limit and key not in self._rows:
+                key = OTHERS
+            return self._rows.setdefault(key, Tally())

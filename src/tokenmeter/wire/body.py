@@ -1,0 +1,110 @@
+"""From the bytes of a response to a reading, whatever way they arrive.
+
+A body is JSON or an event stream; its first byte tells (content types lie, and some servers answer
+a stream request with a plain error).
+"""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from tokenmeter.dialects import UNREADABLE, Dialect, Reading
+from tokenmeter.guard import Guard
+from tokenmeter.wire.encodings import undo
+from tokenmeter.wire.sse import LIMIT, EventScanner
+
+_BATCH = 32 * 1024
+"""Bytes of a stream that are kept as they came before they are searched together."""
+
+
+def read(dialect: Dialect, body: bytes) -> Reading:
+    """Read a whole body that is in memory and has no content encoding."""
+    sink = _sink(dialect, body)
+    sink.add(body)
+    return sink.reading()
+
+
+class StreamReader:
+    """Read a body that arrives in chunks, without touching them.
+
+    Feeding costs an append; the work is done in batches, and once more for the reading.
+    """
+
+    def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
+        self._dialect = dialect
+        self._guard = guard
+        self._undo = undo(content_encoding) if content_encoding else _plain
+        self._sink: EventScanner | _JsonBuffer | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._scanning = threading.Lock()
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the bytes so far are server-sent events."""
+        return isinstance(self._sink, EventScanner)
+
+    @property
+    def skipped(self) -> int:
+        """Parts of the body that could not be read."""
+        return self._sink.skipped if self._sink else 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next chunk as it came from the network."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > _BATCH:
+            self.scan()
+
+    def scan(self) -> None:
+        """Search what has been fed and let go of it."""
+        with self._scanning:
+            chunks, self._chunks, self._size = self._chunks, [], 0
+            if self._undo is not None:
+                self._guard.run(self._dialect.name, self._search, b"".join(chunks))
+
+    def _search(self, data: bytes) -> None:
+        data = self._undo(data) if self._undo is not None else b""
+        if self._sink is None and data.lstrip():
+            self._sink = _sink(self._dialect, data)
+        if self._sink is not None:
+            self._sink.add(data)
+
+    def reading(self) -> Reading:
+        """Say what all that was fed means."""
+        self.scan()
+        return UNREADABLE if self._sink is None else self._sink.reading()
+
+
+class _JsonBuffer:
+    """Collect a JSON body that is streamed; one that is too long is not read."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.skipped = 0
+        self._dialect = dialect
+        self._parts: list[bytes] = []
+        self._room = LIMIT
+
+    def add(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._room -= len(data)
+        if self._room < 0 and len(self._parts) > 1:
+            self._parts, self.skipped = [b""], 1
+
+    def reading(self) -> Reading:
+        try:
+            return self._dialect.reading(self._dialect.parse(b"".join(self._parts)))
+        except msgspec.DecodeError:
+            self.skipped = 1
+            return UNREADABLE
+
+
+def _sink(dialect: Dialect, data: bytes) -> EventScanner | _JsonBuffer:
+    is_json = data.lstrip()[:1] in (b"{", b"[")
+    return _JsonBuffer(dialect) if is_json else EventScanner(dialect)
+
+
+def _plain(data: bytes) -> bytes:
+    return data

@@ -1,0 +1,371 @@
+"""The seam for httpx and its successor httpx2, sync and async: one public method, ``send``.
+
+Both libraries have the same shape, so one piece of logic serves both; neither is imported here.
+What is sync or async is a driver of a few lines. On a response nothing is replaced but ``stream``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import Token
+from types import ModuleType
+from typing import Any, Protocol
+
+from tokenmeter.call import Call
+from tokenmeter.guard import Guard
+from tokenmeter.wire.body import StreamReader
+from tokenmeter.wire.claim import Claim, claimed, hold, release
+
+LIBRARIES = ("httpx", "httpx2")
+CLIENTS = ("Client", "AsyncClient")
+
+_PLACE = "the httpx seam"
+_UNSENT = {
+    "ConnectError",
+    "ConnectTimeout",
+    "InvalidURL",
+    "LocalProtocolError",
+    "PoolTimeout",
+    "ProxyError",
+    "TooManyRedirects",
+    "UnsupportedProtocol",
+    "WriteError",
+    "WriteTimeout",
+}
+"""Exceptions of both libraries that mean: no model has seen a whole request."""
+
+_CACHE_MARKS = ("from_cache", "hishel_from_cache")
+"""Response extensions by which HTTP caches say that no server answered (hishel 0.x and 1.x)."""
+
+_RETRY_COUNT = "x-stainless-retry-count"
+"""Request header in which openai's and anthropic's SDKs number their attempts from 0."""
+
+_PLACES = ("_client",)
+"""Attributes of SDK clients that hold their HTTP client (openai, anthropic, groq, together)."""
+
+Send = Callable[..., Any]
+
+
+class Opener(Protocol):
+    """What the seam needs of a meter."""
+
+    guard: Guard
+
+    def open(self, method: str, host: str, path: str) -> Call | None:
+        """Open a call, or give ``None`` for what is not one."""
+        ...
+
+
+class Layer:
+    """One hook on one ``send``; passes through once it is switched off."""
+
+    def __init__(self, meter: Opener) -> None:
+        self.active = True
+        self.meter = meter
+
+    def begin(self, request: Any) -> Call | None:
+        """Open a call for a request, or ``None`` to pass through."""
+        if not self.active or claimed():
+            return None
+        return self.meter.guard.run(_PLACE, self._open, request)
+
+    def _open(self, request: Any) -> Call | None:
+        url = request.url
+        return self.meter.open(request.method, url.host, url.path)  # path: decoded, no query
+
+    def failed(
+        self, call: Call, token: Token[Claim | None], request: Any, exc: BaseException
+    ) -> None:
+        """Close the call of a request that raised."""
+        _landed(call, token)
+        self.meter.guard.run(_PLACE, _fail, call, request, exc)
+
+    def answered(
+        self, call: Call, token: Token[Claim | None], request: Any, response: Any, *, is_async: bool
+    ) -> None:
+        """Read the response when its body is in memory, else observe its stream."""
+        _landed(call, token)
+        if not self.meter.guard.run(_PLACE, _observe, call, request, response, is_async):
+            self.meter.guard.run(_PLACE, call.lost)
+
+    def meter_send(self, send: Send, *, is_async: bool) -> Send:
+        """Give a ``send`` that meters what goes through it, of the same colour and signature."""
+
+        def sync_send(*args: Any, **kwargs: Any) -> Any:
+            request = kwargs.get("request") or args[-1]
+            call = self.begin(request)
+            if call is None:
+                return send(*args, **kwargs)
+            token = hold(call)
+            try:
+                response = send(*args, **kwargs)
+            except BaseException as exc:
+                self.failed(call, token, request, exc)
+                raise
+            self.answered(call, token, request, response, is_async=False)
+            return response
+
+        async def async_send(*args: Any, **kwargs: Any) -> Any:
+            request = kwargs.get("request") or args[-1]
+            call = self.begin(request)
+            if call is None:
+                return await send(*args, **kwargs)
+            token = hold(call)
+            try:
+                response = await send(*args, **kwargs)
+            except BaseException as exc:
+                self.failed(call, token, request, exc)
+                raise
+            self.answered(call, token, request, response, is_async=True)
+            return response
+
+        return async_send if is_async else sync_send
+
+
+def _landed(call: Call, token: Token[Claim | None]) -> None:
+    call.in_flight = False
+    release(token)
+
+
+def _fail(call: Call, request: Any, exc: BaseException) -> None:
+    call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
+    call.failed(exc, unsent=type(exc).__name__ in _UNSENT)
+
+
+def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
+    """Give the call its answer; false when the response is of a kind that cannot be observed."""
+    call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
+    extensions = response.extensions
+    cached = any(extensions.get(mark) for mark in _CACHE_MARKS)
+    if response.is_stream_consumed:
+        call.answered(response.status_code, _content(response), cached=cached)
+        return True
+    base, wrapper = _observed(_library(type(response)), is_async)
+    if not isinstance(response.stream, base):
+        return False
+    encoding = response.headers.get("content-encoding")
+    reader = call.streaming(response.status_code, encoding, cached=cached)
+    response.stream = wrapper(response.stream, call, reader)
+    return True
+
+
+def _body_in_memory(request: Any) -> bytes | None:
+    try:
+        content: bytes = request.content
+    except RuntimeError:  # RequestNotRead: a multipart or streamed upload, not ours to read
+        return None
+    return content
+
+
+def _content(response: Any) -> bytes:
+    try:
+        content: bytes = response.content
+    except RuntimeError:  # ResponseNotRead: an event hook consumed the raw stream
+        return b""
+    return content
+
+
+@functools.cache
+def _library(response_type: type) -> ModuleType:
+    """Find the library that a response, or the class it derives from, belongs to."""
+    roots = (base.__module__.partition(".")[0] for base in response_type.__mro__)
+    return next(sys.modules[root] for root in roots if root in LIBRARIES)
+
+
+@functools.cache
+def _observed(library: ModuleType, is_async: bool) -> tuple[type, type]:
+    """Give the stream class of a library, and our subclass of it."""
+    base = library.AsyncByteStream if is_async else library.SyncByteStream
+    observer = _AsyncObserver if is_async else _SyncObserver
+    return base, type("ObservedStream", (observer, base), {})
+
+
+class _Observer:
+    """Keep what both colours need; dropping it unread ends the call."""
+
+    def __init__(self, stream: Any, call: Call, reader: StreamReader) -> None:
+        self._stream = stream
+        self._call = call
+        self._reader = reader
+
+    def __del__(self) -> None:
+        self._call.dropped()
+
+
+class _SyncObserver(_Observer):
+    def __iter__(self) -> Iterator[bytes]:
+        call, feed = self._call, self._reader.feed
+        chunks = iter(self._stream)
+        try:
+            for chunk in chunks:
+                call.first()
+                feed(chunk)
+                yield chunk
+                break
+            for chunk in chunks:
+                feed(chunk)
+                yield chunk
+        except GeneratorExit:
+            raise  # whoever broke off closes the stream, or drops it
+        except BaseException as exc:
+            call.interrupted(exc)
+            raise
+        call.exhausted()
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._call.released()
+
+
+class _AsyncObserver(_Observer):
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _AsyncChunks(self._stream, self._call, self._reader)
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._call.released()
+
+
+class _AsyncChunks:
+    """Pass chunks on; a class, because an async generator would need its loop to be finalised."""
+
+    def __init__(self, stream: Any, call: Call, reader: StreamReader) -> None:
+        self._chunks = aiter(stream)
+        self._next = self._chunks.__anext__
+        self._call = call
+        self._feed = self._first
+        self._reader = reader
+
+    def __aiter__(self) -> _AsyncChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk: bytes = await self._next()
+        except StopAsyncIteration:
+            self._call.exhausted()
+            raise
+        except BaseException as exc:
+            self._call.interrupted(exc)
+            raise
+        self._feed(chunk)
+        return chunk
+
+    def _first(self, chunk: bytes) -> None:
+        self._call.first()
+        self._feed = self._reader.feed
+        self._feed(chunk)
+
+    async def aclose(self) -> None:
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def is_client(thing: object) -> bool:
+    """Say whether a thing is an HTTP client of one of the libraries."""
+    return any(isinstance(thing, classes) for classes in _client_classes())
+
+
+def is_async_client(thing: object) -> bool:
+    """Say whether it is an asynchronous one."""
+    return any(isinstance(thing, classes[1]) for classes in _client_classes())
+
+
+def _client_classes() -> Iterator[tuple[type, type]]:
+    for name in LIBRARIES:
+        library = sys.modules.get(name)
+        if library is not None:
+            yield library.Client, library.AsyncClient
+
+
+def inside(sdk_client: object) -> list[Any]:
+    """Give the HTTP clients that an SDK's client holds."""
+    found = [getattr(sdk_client, place, None) for place in _PLACES]
+    return [client for client in found if is_client(client)]
+
+
+def hook_client(client: Any, meter: Opener) -> Layer:
+    """Hook one client; it is held weakly, so that it dies as it would without the hook."""
+    layer = _ClientLayer(meter, client)
+    client.send = layer.hook
+    return layer
+
+
+class _ClientLayer(Layer):
+    def __init__(self, meter: Opener, client: Any) -> None:
+        super().__init__(meter)
+        self._client = weakref.ref(client)
+        self._before = client.__dict__.get("send")
+        send = self._before or self._class_send
+        metered = self.meter_send(send, is_async=is_async_client(client))
+        self.hook = functools.wraps(self._before or type(client).send)(metered)
+
+    def _class_send(self, *args: Any, **kwargs: Any) -> Any:
+        client = self._client()
+        if client is None:
+            raise ReferenceError("the HTTP client is gone; only its send method was kept")
+        return type(client).send(client, *args, **kwargs)
+
+    def undo(self) -> None:
+        """Take the hook off, or leave it passing through when somebody patched over it."""
+        self.active = False
+        client = self._client()
+        if client is None or client.__dict__.get("send") is not self.hook:
+            return
+        if self._before is None:
+            del client.send
+        else:
+            client.send = self._before
+
+
+class ClassLayer(Layer):
+    """The hook on a client class of one library: all its clients, early and late."""
+
+    def __init__(self, meter: Opener, library: ModuleType, name: str) -> None:
+        import wrapt
+
+        super().__init__(meter)
+        self._class, self._attribute, self._before = wrapt.resolve_path(library, f"{name}.send")
+        metered = self.meter_send(self._before, is_async=name.startswith("Async"))
+        self._hook = functools.wraps(self._before)(metered)
+        wrapt.apply_patch(self._class, self._attribute, self._hook)
+
+    def undo(self) -> None:
+        """Restore the method, or leave ours passing through when somebody patched over it."""
+        self.active = False
+        if self._class.__dict__.get(self._attribute) is self._hook:
+            setattr(self._class, self._attribute, self._before)
+
+
+def hook_libraries(meter: Opener) -> Callable[[], None]:
+    """Hook the client classes of both libraries, now or when they are imported; gives the undo."""
+    import wrapt
+
+    layers: list[ClassLayer] = []
+    wanted = True
+
+    def hook(library: ModuleType) -> None:
+        if wanted:
+            layers.extend(ClassLayer(meter, library, name) for name in CLIENTS)
+
+    def guarded(library: ModuleType) -> None:
+        meter.guard.run(_PLACE, hook, library)
+
+    for name in LIBRARIES:
+        wrapt.register_post_import_hook(guarded, name)
+
+    def undo() -> None:
+        nonlocal wanted
+        wanted = False
+        for layer in reversed(layers):
+            layer.undo()
+
+    return undo

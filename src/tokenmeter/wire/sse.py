@@ -1,0 +1,120 @@
+"""Server-sent events: find, in batches, the few that matter to a dialect.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html (read 2026-11-22). Events do
+not align with network chunks. Whole events are searched for the dialect's marks with C-speed scans
+from the end; only events with a mark are decoded. Every byte is joined once and searched once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from tokenmeter.dialects import UNREADABLE, Dialect, Reading
+
+LIMIT = 16 * 1024 * 1024
+"""An event longer than this is skipped, in bytes."""
+
+_END = b"\n\n"
+_BOM = b"\xef\xbb\xbf"
+_ODD_SPACING = re.compile(rb'"\s+:|":(?:[^\S ]|\s\s)')
+
+
+class EventScanner:
+    """Fold what matters of an event stream into a dialect's body."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.skipped = 0
+        """Events that were too long, or not what the dialect can read."""
+        self._dialect = dialect
+        self._body: Any = None
+        self._tail = bytearray()  # an incomplete event
+        self._held_cr = b""
+        self._skipping = False
+        self._every = False
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        data = self._with_newlines(data)
+        searched = max(0, len(self._tail) - 1)
+        self._tail += data
+        if self._skipping and not self._resume():
+            return
+        cut = self._tail.rfind(_END, 0 if self._skipping else searched)
+        self._skipping = False
+        if cut >= 0:
+            whole = bytes(self._tail[: cut + 2])
+            del self._tail[: cut + 2]
+            self._take(whole)
+        if len(self._tail) > LIMIT:
+            self._skip()
+
+    def reading(self) -> Reading:
+        """Say what the stream said so far; an unterminated last event counts if it is whole."""
+        if self._tail and not self._skipping:
+            self._take(bytes(self._tail) + _END)
+            self._tail.clear()
+        return UNREADABLE if self._body is None else self._dialect.reading(self._body)
+
+    def _with_newlines(self, data: bytes) -> bytes:
+        if not self._held_cr and b"\r" not in data:
+            return data
+        data = self._held_cr + data
+        self._held_cr = b""
+        if data.endswith(b"\r"):  # its line feed may come with the next bytes
+            data, self._held_cr = data[:-1], b"\r"
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._skipping = True
+        del self._tail[:-1]
+
+    def _resume(self) -> bool:
+        end = self._tail.find(_END)
+        del self._tail[: end + 2 if end >= 0 else -1]
+        return end >= 0
+
+    def _take(self, whole: bytes) -> None:
+        """Fold the events that matter out of whole events."""
+        if self._body is None:
+            whole = self._take_first(whole.removeprefix(_BOM))
+        for event in whole.split(_END) if self._every else self._marked(whole):
+            self._fold(event)
+
+    def _take_first(self, whole: bytes) -> bytes:
+        """Fold the first event that carries data: it names the model and the answer."""
+        while self._body is None and whole:
+            event, _, whole = whole.partition(_END)
+            self._every = self._every or _ODD_SPACING.search(event) is not None
+            self._fold(event)
+        return whole
+
+    def _marked(self, whole: bytes) -> Iterator[bytes]:
+        starts: set[int] = set()
+        for mark in self._dialect.marks:
+            at = whole.rfind(mark)
+            while at >= 0:
+                start = whole.rfind(_END, 0, at)
+                starts.add(0 if start < 0 else start + 2)
+                at = whole.rfind(mark, 0, max(start, 0))
+        for start in sorted(starts):
+            yield whole[start : whole.find(_END, start)]
+
+    def _fold(self, event: bytes) -> None:
+        data = payload(event)
+        if not data:
+            return
+        try:
+            self._body = self._dialect.fold(self._body, data)
+        except msgspec.DecodeError:
+            self.skipped += 1
+
+
+def payload(event: bytes) -> bytes:
+    """Join the data lines of one event; empty for a comment or an event without data."""
+    lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line.removeprefix(b" ") for line in lines)
