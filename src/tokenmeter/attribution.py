@@ -6,29 +6,40 @@ call is made belongs to that call, whoever reads its answer later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
+from tokenmeter.event import Attribution, Tags, TagValue
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+Columns = Mapping[str, Any]
+"""What is known of an attribution: fields of `tokenmeter.event.Attribution` by name."""
+
+NOBODY: Columns = MappingProxyType({})
+
+
 class _Block(NamedTuple):
-    attribution: Attribution
+    columns: Columns
     owner: object
     outer: _Block | None
 
 
-_OUTERMOST = _Block(NOBODY, None, None)
-_block: ContextVar[_Block] = ContextVar("tokenmeter_attribution", default=_OUTERMOST)
+_block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+
+
+def columns() -> Columns:
+    """Give what is known of whom the calls made here are for."""
+    return _block.get().columns
 
 
 def current() -> Attribution:
     """Give the attribution in force here."""
-    return _block.get().attribution
+    return Attribution(**columns())
 
 
 class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
@@ -90,7 +101,7 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
 
     def __enter__(self) -> Self:
         outer = _block.get()
-        _block.set(_Block(self._over(outer.attribution), self, outer))
+        _block.set(_Block(self._over(outer.columns), self, outer))
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -103,15 +114,15 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 return
             block = block.outer
 
-    def _over(self, outer: Attribution) -> Attribution:
-        names = {n: getattr(outer, n) for n in Attribution.__struct_fields__} | self._names
+    def _over(self, outer: Columns) -> Columns:
+        columns: dict[str, Any] = {**outer, **self._names}
         if "user" in self._names:
-            names["user_origin"] = "explicit"
-        if outer.agent and "agent" in self._names:
-            names["agent"] = f"{outer.agent}/{self._names['agent']}"
+            columns["user_origin"] = "explicit"
+        if "agent" in self._names and "agent" in outer:
+            columns["agent"] = f"{outer['agent']}/{self._names['agent']}"
         if self._tags:
-            names["tags"] = Tags({**(outer.tags or {}), **self._tags})
-        return Attribution(**names)
+            columns["tags"] = Tags({**outer.get("tags", {}), **self._tags})
+        return columns
 
     def __call__(self, function: F) -> F:
         """Decorate a function so that its body runs inside the block."""

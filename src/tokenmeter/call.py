@@ -1,7 +1,7 @@
 """The life of one call: opened where it is made, closed once, whatever ends it.
 
 A call knows neither an HTTP library nor a vendor. A seam tells it what happens to the exchange;
-when it is closed it says one `UsageEvent`.
+when it is closed it says one `UsageEvent`. This is the path of every call, so it makes few objects.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import msgspec
 
 from tokenmeter import attribution
 from tokenmeter.answers import Answers
-from tokenmeter.dialects import UNREADABLE, Asked, Reading
-from tokenmeter.event import SCHEMA, Attribution, Provenance, Status, Usage, UsageEvent
+from tokenmeter.dialects import NO_COUNTS, UNREADABLE, Asked, Reading
+from tokenmeter.event import SCHEMA, Provenance, Status, UsageEvent
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
@@ -32,16 +32,12 @@ Watcher = Callable[[UsageEvent], object]
 HOST = socket.gethostname()
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tokenmeter_watchers", default=())
-_NOTHING = Usage()
-_ABANDONING = {"CancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt", "SystemExit"}
-"""Exceptions by which a caller leaves, by name: asyncio and trio are not imported for them."""
 
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
     """Show the events of the calls made inside to the watcher."""
-    outer = _watchers.get()
-    _watchers.set((*outer, watcher))
+    _watchers.set((*_watchers.get(), watcher))
     try:
         yield
     finally:
@@ -53,15 +49,6 @@ def watchers() -> tuple[Watcher, ...]:
     return _watchers.get()
 
 
-class Maker(NamedTuple):
-    """Who makes a call, when: taken where the call is made, kept wherever it is read."""
-
-    attribution: Attribution
-    watchers: tuple[Watcher, ...]
-    ts_ns: int
-    started_s: float
-
-
 class End(NamedTuple):
     """How a call ended, as the seam saw it."""
 
@@ -70,68 +57,70 @@ class End(NamedTuple):
     unsent: bool = False  # nothing reached the provider, so nothing can have been used
 
 
+COMPLETED = End("completed")
+ABANDONED = End("abandoned")
+_ENDED_EARLY = End("failed", "stream_ended_early")
+_LEAVING = {"CancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt", "SystemExit"}
+"""Exceptions by which a caller leaves, by name: asyncio and trio are not imported for them."""
+
+
 class Desk(Protocol):
     """What a call needs of the meter it belongs to."""
 
     guard: Guard
     ids: EventIds
     pending: Pending
-    answers: Answers[Maker]
+    answers: Answers[Call]
     open_calls: set[Call]
     pid: int
-
-    def now_ns(self) -> int:
-        """Give the time in nanoseconds since 1970."""
-        ...
-
-    def timer_s(self) -> float:
-        """Give a monotonic time in seconds."""
-        ...
+    now_ns: Callable[[], int]
+    timer_s: Callable[[], float]
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to everybody."""
         ...
 
 
-def maker(desk: Desk) -> Maker:
-    """Take down who is making a call, here and now."""
-    return Maker(attribution.current(), _watchers.get(), desk.now_ns(), desk.timer_s())
-
-
 class Call:
     """One exchange in flight.
 
-    A seam calls `answered` or `failed` once the request is over; for a streamed body then `first`,
-    `feed` and one or more of `exhausted`, `interrupted`, `released` and `dropped`, in any order and
-    from any thread: the first one that ends the call closes it.
+    A seam calls `answered` or `failed` once the request is over; for a streamed body `streaming`,
+    then `first` and one or more of `exhausted`, `interrupted`, `released` and `dropped`, in any
+    order and from any thread: the first one that ends the call closes it.
     """
 
     __slots__ = (
         "_asked",
         "_attempt",
         "_cached",
+        "_columns",
         "_desk",
         "_first_s",
         "_http_status",
-        "_maker",
         "_once",
         "_reader",
         "_route",
+        "_started_s",
+        "_ts_ns",
+        "_watchers",
         "in_flight",
     )
 
     def __init__(self, desk: Desk, route: Route) -> None:
         self._desk = desk
         self._route = route
-        self._maker = maker(desk)
+        self._columns = attribution.columns()
+        self._watchers = _watchers.get()
         self._once = [None]
-        self._asked = Asked()
+        self._asked = _ASKED_NOTHING
         self._attempt: int | None = None
         self._http_status: int | None = None
         self._cached: bool | None = None
         self._first_s: float | None = None
         self._reader: bodies.StreamReader | None = None
         self.in_flight = True
+        self._ts_ns = desk.now_ns()
+        self._started_s = desk.timer_s()
 
     def asked(self, body: bytes | None, attempt: str | None) -> None:
         """Read the request, as far as it is in memory."""
@@ -143,18 +132,26 @@ class Call:
             except msgspec.DecodeError:
                 pass  # not JSON: a multipart body or somebody else's format
 
+    def about(self, asked: Asked) -> None:
+        """Take what was asked from a seam that knows it without reading a request."""
+        self._asked = asked
+
+    def ended(self, end: End, reading: Reading) -> None:
+        """Close a call whose reading another seam has made."""
+        self._close(end, reading)
+
     def failed(self, exc: BaseException, *, unsent: bool) -> None:
         """Close a call that got no response."""
-        self._close(_end_by(exc)._replace(unsent=unsent), UNREADABLE)
+        self._close(end_by(exc)._replace(unsent=unsent), UNREADABLE)
 
     def answered(self, http_status: int, body: bytes, *, cached: bool) -> None:
         """Close a call whose whole body is in memory."""
         self._http_status, self._cached = http_status, cached or None
-        self._close(End("completed"), bodies.read(self._route.dialect, body))
+        self._close(COMPLETED, bodies.read(self._route.dialect, body))
 
     def lost(self) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
-        self._close(End("completed"), UNREADABLE)
+        self._close(COMPLETED, UNREADABLE)
 
     def streaming(
         self, http_status: int, content_encoding: str | None, *, cached: bool
@@ -174,11 +171,11 @@ class Call:
 
     def exhausted(self) -> None:
         """Close a stream that was read to its end."""
-        self._end_stream(End("completed"), at_end=True)
+        self._end_stream(COMPLETED)
 
     def interrupted(self, exc: BaseException) -> None:
         """Close a stream whose reading raised."""
-        self._end_stream(_end_by(exc))
+        self._end_stream(end_by(exc))
 
     def released(self) -> None:
         """Close a stream that its reader let go of.
@@ -189,35 +186,33 @@ class Call:
         if isinstance(sys.exception(), GeneratorExit) or claimed():
             self.dropped()
         else:
-            self._let_go()
+            self._end_stream(ABANDONED)
 
     def dropped(self) -> None:
         """Have the worker close a stream; safe in a finaliser."""
         if self._once:
             self._desk.pending.put(self._let_go)
 
-    def _let_go(self) -> None:
-        self._end_stream(End("abandoned"))
-
-    def _end_stream(self, end: End, *, at_end: bool = False) -> None:
-        if self._once:
-            self._desk.guard.run("closing a stream", self._close_stream, end, at_end=at_end)
-
     def disown(self) -> None:
         """Make sure that this call never says anything: its event belongs to a parent process."""
         self._once.clear()
 
-    def _close_stream(self, end: End, *, at_end: bool) -> None:
+    def _let_go(self) -> None:
+        self._end_stream(ABANDONED)
+
+    def _end_stream(self, end: End) -> None:
+        if self._once:
+            self._desk.guard.run("closing a stream", self._close_stream, end)
+
+    def _close_stream(self, end: End) -> None:
         reader = self._reader
         if reader is None:
             return
         reading = self._desk.guard.run(self._route.dialect.name, reader.reading) or UNREADABLE
-        if at_end and reader.is_event_stream and not (reading.status or reading.finish_reasons):
-            end = End("failed", "stream_ended_early")
-        elif at_end:
-            reading = msgspec.structs.replace(reading, final=True)
         if reader.skipped:
             self._desk.guard.count("unreadable parts of streams", reader.skipped)
+        if end is COMPLETED and reader.is_event_stream and reading.status is None:
+            end, reading = _missing_end(reading)
         self._close(end, reading)
 
     def _close(self, end: End, reading: Reading) -> None:
@@ -225,117 +220,86 @@ class Call:
             self._once.pop()  # one atomic step: whoever comes second finds nothing
         except IndexError:
             return
-        self._desk.open_calls.discard(self)
-        made_by = self._maker
+        if self._reader is not None:
+            self._desk.open_calls.discard(self)
+        maker: Call | None = self
         if reading.background or self._route.fetches:
-            answerer = self._answerer(reading)
-            if answerer is None:
-                return
-            made_by = answerer
-        if self._route.known_host or self._asked.model is not None or reading.recognised:
-            self._desk.emit(self._event(end, reading, made_by), made_by.watchers)
+            maker = self._maker(reading)
+        known = self._route.known_host or self._asked.model is not None or reading.recognised
+        if maker is not None and known:
+            self._desk.emit(self._event(end, reading, maker), maker._watchers)
 
-    def _answerer(self, reading: Reading) -> Maker | None:
-        """Give whom an answer that can be fetched again is counted for; ``None``: not now."""
+    def _maker(self, reading: Reading) -> Call | None:
+        """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
         answers, answer_id = self._desk.answers, reading.response_id
         if not reading.background or answer_id is None:
             return None  # it was counted when it was made
         if reading.status is not None:
-            return answers.take(answer_id, self._maker)
+            return answers.take(answer_id, self)
         if not self._route.fetches:
-            answers.created(answer_id, self._maker)
+            answers.created(answer_id, self)
         return None
 
-    def _event(self, end: End, reading: Reading, made_by: Maker) -> UsageEvent:
-        route, who = self._route, made_by.attribution
-        status, error_type = self._ending(end, reading)
-        read, made = self._provenance(end, reading)
-        usage = reading.usage if read != "none" else _NOTHING
-        now_s, first_s = self._desk.timer_s(), self._first_s
+    def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
+        desk, asked, http_status = self._desk, maker._asked, self._http_status
+        status, error_type = reading.status or end.status, reading.error_type or end.error_type
+        counts, read, made = reading.counts, *self._provenance(end, reading)
+        if read == "none":
+            counts = NO_COUNTS
+        if http_status is not None and not 200 <= http_status < 300:
+            status, error_type = "failed", reading.error_type or str(http_status)
         return UsageEvent(
+            **self._route.columns,
+            **maker._columns,
+            **counts,
             kind="call",
-            event_id=self._event_id(reading, made_by),
+            event_id=self._event_id(reading, maker),
             schema=SCHEMA,
-            ts=timestamp(made_by.ts_ns),
-            provider=route.provider,
-            operation=route.operation,
-            request_model=self._asked.model or reading.model,
-            stream=self._streams(),
-            attempt=self._attempt,
-            server_address=route.host,
+            ts=timestamp(maker._ts_ns),
+            request_model=asked.model or reading.model,
+            stream=asked.stream if asked.stream is not None else self._streams(),
+            attempt=maker._attempt,
             region=reading.region,
-            source="wire",
             response_model=reading.model,
             response_id=reading.response_id,
             finish_reasons=reading.finish_reasons,
             service_tier=reading.service_tier,
             cached=self._cached,
             status=status,
-            http_status=self._http_status,
+            http_status=http_status,
             error_type=error_type,
-            duration_s=round(now_s - made_by.started_s, 6),
-            time_to_first_chunk_s=first_s and round(first_s - self._maker.started_s, 6),
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            cache_write_5m_tokens=usage.cache_write_5m_tokens,
-            cache_write_1h_tokens=usage.cache_write_1h_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            input_text_tokens=usage.input_text_tokens,
-            input_audio_tokens=usage.input_audio_tokens,
-            input_image_tokens=usage.input_image_tokens,
-            output_text_tokens=usage.output_text_tokens,
-            output_audio_tokens=usage.output_audio_tokens,
-            output_image_tokens=usage.output_image_tokens,
-            other_counts=usage.other_counts,
+            duration_s=round(desk.timer_s() - maker._started_s, 6),
+            time_to_first_chunk_s=self._first_s and round(self._first_s - self._started_s, 6),
             input_provenance=read,
             output_provenance=made,
-            user=who.user,
-            user_origin=who.user_origin,
-            team=who.team,
-            task=who.task,
-            agent=who.agent,
-            run_id=who.run_id,
-            parent_run_id=who.parent_run_id,
-            depth=who.depth,
-            conversation=who.conversation,
-            tags=who.tags,
             host=HOST,
-            pid=self._desk.pid,
+            pid=desk.pid,
         )
 
-    def _event_id(self, reading: Reading, made_by: Maker) -> str:
+    def _event_id(self, reading: Reading, maker: Call) -> str:
         if reading.background and reading.response_id is not None:
             return derived_id(self._route.provider, reading.response_id)
-        return self._desk.ids(made_by.ts_ns)
+        return self._desk.ids(maker._ts_ns)
 
     def _streams(self) -> bool:
-        if self._asked.stream is not None:
-            return self._asked.stream
         return self._reader is not None and self._reader.is_event_stream
-
-    def _refused(self) -> bool:
-        return self._http_status is not None and not 200 <= self._http_status < 300
-
-    def _ending(self, end: End, reading: Reading) -> tuple[Status, str | None]:
-        if self._refused():
-            return "failed", reading.error_type or str(self._http_status)
-        if reading.status is not None:
-            return reading.status, reading.error_type
-        return end.status, end.error_type
 
     def _provenance(self, end: End, reading: Reading) -> tuple[Provenance, Provenance]:
         """Say for input and output where their number comes from."""
-        if self._cached or end.unsent or self._refused():
+        http_status = self._http_status
+        refused = http_status is not None and not 200 <= http_status < 300
+        if self._cached or end.unsent or refused:
             return "none", "none"
-        usage = reading.usage
-        read: Provenance = "unknown" if usage.input_tokens is None else "reported"
+        counts = reading.counts
+        read: Provenance = "unknown" if counts.get("input_tokens") is None else "reported"
         if not self._route.dialect.counts_output:
             return read, "none"
-        if usage.output_tokens is None:
+        if counts.get("output_tokens") is None:
             return read, "unknown"
         return read, "reported" if reading.final else "partial"
+
+
+_ASKED_NOTHING = Asked()
 
 
 def timestamp(ts_ns: int) -> datetime:
@@ -344,6 +308,17 @@ def timestamp(ts_ns: int) -> datetime:
     return ts if ts.microsecond else ts.replace(microsecond=1)
 
 
-def _end_by(exc: BaseException) -> End:
+def _missing_end(reading: Reading) -> tuple[End, Reading]:
+    """Judge an event stream that ended without its terminal event.
+
+    Some servers send none: a finish reason makes such an answer whole, else it was cut short.
+    """
+    if reading.finish_reasons:
+        return COMPLETED, msgspec.structs.replace(reading, final=True)
+    return _ENDED_EARLY, reading
+
+
+def end_by(exc: BaseException) -> End:
+    """Say how a call ended that an exception left: abandoned by its caller, or failed."""
     name = type(exc).__name__
-    return End("abandoned") if name in _ABANDONING else End("failed", name)
+    return ABANDONED if name in _LEAVING else End("failed", name)

@@ -112,10 +112,6 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tags: Mapping[str, TagValue] | None = None
 
 
-NOBODY = Attribution()
-"""The attribution of a call that nobody claimed."""
-
-
 class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one answer cost; ``amount`` is ``None`` when unknown, and ``reason`` says why."""
 

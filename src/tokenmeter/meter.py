@@ -13,14 +13,14 @@ from typing import Any, Self, TypeVar
 
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
-from tokenmeter.call import Call, Maker, Watcher, watchers, watching
+from tokenmeter.call import Call, Watcher, watchers, watching
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
-from tokenmeter.providers import Router
+from tokenmeter.providers import Route, Router
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.wire import httpx as seam
 from tokenmeter.wire.claim import claimed, hold_exporting, passing_through, release
@@ -59,37 +59,34 @@ class Sink:
     def __init__(self, exporter: Exporter, guard: Guard) -> None:
         self.exporter = exporter
         self.name = type(exporter).__name__
-        self.captured = 0
-        self.exported = 0
+        self._place = f"the exporter {self.name}"
         self._guard = guard
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new account; a forked child exports its own events only."""
+        self.captured = 0
+        self.failed = 0
         self._lock = threading.Lock()
 
     @property
-    def failed(self) -> int:
-        """Events that the exporter raised on."""
-        return self.captured - self.exported
+    def exported(self) -> int:
+        """Events that the exporter took."""
+        return self.captured - self.failed
 
     def export(self, event: UsageEvent) -> None:
         """Hand one event to the exporter; what it raises stays here."""
         done = self._guard.done(self._place, self.exporter, event)
         with self._lock:
             self.captured += 1
-            self.exported += done
-
-    def restart(self) -> None:
-        """Begin a new account; a forked child exports its own events only."""
-        self.captured = self.exported = 0
-        self._lock = threading.Lock()
+            if not done:
+                self.failed += 1
 
     def call(self, method: str) -> None:
         """Call ``flush`` or ``close`` where the exporter has it."""
         wanted = getattr(self.exporter, method, None)
         if wanted is not None:
             self._guard.run(self._place, wanted)
-
-    @property
-    def _place(self) -> str:
-        return f"the exporter {self.name}"
 
 
 class Meter:
@@ -119,7 +116,7 @@ class Meter:
         self.guard = Guard()
         self.ids = EventIds()
         self.pending = Pending(self.guard)
-        self.answers: Answers[Maker] = Answers()
+        self.answers: Answers[Call] = Answers()
         self.open_calls: set[Call] = set()
         self.pid = os.getpid()
         self.now_ns = now_ns
@@ -202,6 +199,10 @@ class Meter:
         if route is None or self.guard.tripped(route.dialect.name):
             return None
         return Call(self, route)
+
+    def open_function(self, route: Route) -> Call | None:
+        """Open a call for a function that is one, or ``None`` where nothing is metered."""
+        return Call(self, route) if self._enabled and not claimed() else None
 
     def record(self, event: UsageEvent) -> None:
         """Hand over an event that was made elsewhere.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -32,19 +33,17 @@ class Route(msgspec.Struct, frozen=True):
 
     Args:
         provider: The provider's name.
-        host: The host asked, for the event's ``server_address``.
         dialect: The wire format.
-        operation: The OpenTelemetry name of the operation.
         known_host: The host is in the table; elsewhere the body must be recognised.
         fetches: The request asks for an answer that exists already.
+        columns: What every event of this route has in common.
     """
 
     provider: str
-    host: str
     dialect: Dialect
-    operation: str
     known_host: bool
-    fetches: bool = False
+    fetches: bool
+    columns: Mapping[str, Any]
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -112,15 +111,15 @@ class Router:
         return None
 
     def _route(self, host: str, wire_format: Format, *, fetches: bool = False) -> Route:
-        provider = self._provider(host)
-        return Route(
-            provider=provider or wire_format.unlisted,
-            host=host,
-            dialect=wire_format.dialect,
-            operation=wire_format.operation,
-            known_host=provider is not None,
-            fetches=fetches,
-        )
+        known = self._provider(host)
+        provider = known or wire_format.unlisted
+        columns = {
+            "provider": provider,
+            "operation": wire_format.operation,
+            "server_address": host,
+            "source": "wire",
+        }
+        return Route(provider, wire_format.dialect, known is not None, fetches, columns)
 
     def _provider(self, host: str) -> str | None:
         name = host.lower()

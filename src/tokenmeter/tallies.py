@@ -98,6 +98,8 @@ Key = tuple[str | None, str | None, str | None]
 OTHERS: Key = ("(others)", "(others)", "(others)")
 """The row of `Totals` that takes what comes after the limit."""
 
+_BATCH = 256
+
 
 class Totals:
     """Tallies by user, task and model; bounded, and what exceeds the bound is one visible row.
@@ -109,23 +111,26 @@ class Totals:
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
         self._rows: dict[Key, Tally] = {}
+        self._recent: list[UsageEvent] = []
         self._lock = threading.Lock()
+
+    def add(self, event: UsageEvent) -> None:
+        """Add one event to its row; the work is done for some hundred of them together."""
+        self._recent.append(event)
+        if len(self._recent) >= _BATCH:
+            self._fold()
 
     def rows(self) -> dict[Key, Tally]:
         """Give the tallies by ``(user, task, model)``."""
+        self._fold()
         with self._lock:
             return dict(self._rows)
 
-    def add(self, event: UsageEvent) -> None:
-        """Add one event to its row."""
-        key = (event.user, event.task, event.response_model or event.request_model)
-        row = self._rows.get(key)
-        if row is None:
-            row = self._new_row(key)
-        row.add(event)
-
-    def _new_row(self, key: Key) -> Tally:
+    def _fold(self) -> None:
         with self._lock:
-            if len(self._rows) >= self._limit and key not in self._rows:
-                key = OTHERS
-            return self._rows.setdefault(key, Tally())
+            recent, self._recent = self._recent, []
+            for event in recent:
+                key = (event.user, event.task, event.response_model or event.request_model)
+                if key not in self._rows and len(self._rows) >= self._limit:
+                    key = OTHERS
+                self._rows.setdefault(key, Tally()).add(event)

@@ -7,11 +7,19 @@ package knows a vendor's field or counting rule, and nothing in it knows a host 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
 
-from tokenmeter.event import Status, Usage
+from tokenmeter.event import Status
+
+
+Counts = Mapping[str, Any]
+"""What an answer used: fields of `tokenmeter.event.Usage` by name; absent is unknown."""
+
+NO_COUNTS: Counts = MappingProxyType({})
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -30,6 +38,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """What one answer says of itself, in our terms and with inclusive totals.
 
     Args:
+        counts: What was used, under the names of `tokenmeter.event.Usage`.
         recognised: The body is one that this wire format knows.
         status: How the answer ended; ``None`` when it has no end (an interrupted stream).
         final: The usage is the whole usage, not what was known so far.
@@ -44,7 +53,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     finish_reasons: tuple[str, ...] | None = None
     service_tier: str | None = None
     region: str | None = None
-    usage: Usage = Usage()
+    counts: Counts = NO_COUNTS
     status: Status | None = None
     error_type: str | None = None
     final: bool = False

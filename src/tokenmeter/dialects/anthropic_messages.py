@@ -14,9 +14,12 @@ top-level counts and appear in ``other_counts``.
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
-from tokenmeter.dialects import Asked, Reading
+import msgspec
+from msgspec.structs import asdict
+
+from tokenmeter.dialects import Asked, Counts, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -25,7 +28,6 @@ from tokenmeter.dialects.fields import (
     error_code,
     overlay,
 )
-from tokenmeter.event import Usage
 
 
 class _CacheCreation(msgspec.Struct):
@@ -133,44 +135,45 @@ class AnthropicMessages:
             finish_reasons=(body.stop_reason,) if body.stop_reason else None,
             service_tier=usage.service_tier,
             region=None if usage.inference_geo == "not_available" else usage.inference_geo,
-            usage=_usage(usage),
+            counts=_counts(usage),
             status="failed" if failed else "completed" if body.ended else None,
             error_type=error_code(body.error, "error") if failed else None,
             final=body.ended or body.stop_reason is not None,
         )
 
 
-def _usage(usage: _Usage) -> Usage:
+def _counts(usage: _Usage) -> Counts:
     read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
-    known = usage.input_tokens is not None
-    tools = usage.server_tool_use or _ServerTools()
-    ttl = _ttl(usage)
-    return Usage(
-        input_tokens=(usage.input_tokens or 0) + (read or 0) + (written or 0) if known else None,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        cache_write_5m_tokens=ttl.ephemeral_5m_input_tokens,
-        cache_write_1h_tokens=ttl.ephemeral_1h_input_tokens,
-        reasoning_tokens=usage.output_tokens_details and usage.output_tokens_details.thinking_tokens,
-        other_counts=billable(
-            web_search_requests=tools.web_search_requests,
-            web_fetch_requests=tools.web_fetch_requests,
-            code_execution_requests=tools.code_execution_requests,
-            **_beside(usage.iterations or []),
-        ),
-    )
+    given, details = usage.input_tokens, usage.output_tokens_details
+    counts: dict[str, Any] = {
+        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+        "reasoning_tokens": None if details is None else details.thinking_tokens,
+    }
+    if written is not None and usage.cache_creation is not None:
+        counts |= _by_lifetime(usage.cache_creation, written)
+    if usage.server_tool_use is not None or usage.iterations:
+        counts["other_counts"] = _others(usage)
+    return counts
 
 
-def _ttl(usage: _Usage) -> _CacheCreation:
+def _by_lifetime(split: _CacheCreation, written: int) -> dict[str, int | None]:
     """Give the split of cache writes by lifetime, where it adds up to the whole.
 
     With server tools the last event raises the whole and not the split (recorded traffic), so a
     split that does not add up is unknown.
     """
-    split = usage.cache_creation or _CacheCreation()
-    parts = (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
-    return split if parts == usage.cache_creation_input_tokens else _CacheCreation()
+    short, long = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
+    if (short or 0) + (long or 0) != written:
+        return {}
+    return {"cache_write_5m_tokens": short, "cache_write_1h_tokens": long}
+
+
+def _others(usage: _Usage) -> dict[str, int] | None:
+    tools = {} if usage.server_tool_use is None else asdict(usage.server_tool_use)
+    return billable(**tools, **_beside(usage.iterations or []))
 
 
 def _beside(iterations: list[_Iteration]) -> dict[str, int]:

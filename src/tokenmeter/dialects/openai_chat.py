@@ -15,9 +15,12 @@ end after the finish reason.
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
-from tokenmeter.dialects import Asked, Reading
+import msgspec
+from msgspec.structs import asdict
+
+from tokenmeter.dialects import NO_COUNTS, Asked, Counts, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -26,24 +29,38 @@ from tokenmeter.dialects.fields import (
     error_code,
     overlay,
 )
-from tokenmeter.event import Usage
 
 _DONE = b"[DONE]"
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
+class _InputDetails(
+    msgspec.Struct,
+    rename={
+        "cache_read_tokens": "cached_tokens",
+        "input_text_tokens": "text_tokens",
+        "input_audio_tokens": "audio_tokens",
+        "input_image_tokens": "image_tokens",
+    },
+):
+    cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
+    input_text_tokens: Count | None = None
+    input_audio_tokens: Count | None = None
+    input_image_tokens: Count | None = None
 
 
-class _OutputDetails(msgspec.Struct):
+class _OutputDetails(
+    msgspec.Struct,
+    rename={
+        "output_text_tokens": "text_tokens",
+        "output_audio_tokens": "audio_tokens",
+        "output_image_tokens": "image_tokens",
+    },
+):
     reasoning_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
+    output_text_tokens: Count | None = None
+    output_audio_tokens: Count | None = None
+    output_image_tokens: Count | None = None
     accepted_prediction_tokens: Count | None = None
     rejected_prediction_tokens: Count | None = None
 
@@ -133,48 +150,44 @@ class OpenAIChat:
             response_id=body.id or None,
             finish_reasons=finish_reasons or None,
             service_tier=body.service_tier,
-            usage=_usage(body.usage),
+            counts=NO_COUNTS if body.usage is None else _counts(body.usage),
             status="failed" if body.error else "completed" if body.done else None,
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.done,
         )
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return Usage()
-    details = usage.prompt_tokens_details or _InputDetails()
-    made = usage.completion_tokens_details or _OutputDetails()
-    return Usage(
-        input_tokens=usage.prompt_tokens,
-        output_tokens=_output(usage, made.reasoning_tokens),
-        cache_read_tokens=_first(
-            details.cached_tokens,
-            usage.cached_tokens,
-            usage.prompt_cache_hit_tokens,
-            usage.cache_read_input_tokens,
-        ),
-        cache_write_tokens=_first(details.cache_write_tokens, usage.cache_creation_input_tokens),
-        reasoning_tokens=made.reasoning_tokens,
-        input_text_tokens=details.text_tokens,
-        input_audio_tokens=details.audio_tokens,
-        input_image_tokens=details.image_tokens,
-        output_text_tokens=made.text_tokens,
-        output_audio_tokens=made.audio_tokens,
-        output_image_tokens=made.image_tokens,
-        other_counts=billable(
-            accepted_prediction_tokens=made.accepted_prediction_tokens,
-            rejected_prediction_tokens=made.rejected_prediction_tokens,
-        ),
+def _counts(usage: _Usage) -> Counts:
+    counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
+    if usage.prompt_tokens_details is not None:
+        counts |= asdict(usage.prompt_tokens_details)
+    if usage.completion_tokens_details is not None:
+        counts |= _made(counts, usage, asdict(usage.completion_tokens_details))
+    if counts.get("cache_read_tokens") is None:
+        counts["cache_read_tokens"] = _first(
+            usage.cached_tokens, usage.prompt_cache_hit_tokens, usage.cache_read_input_tokens
+        )
+    if counts.get("cache_write_tokens") is None:
+        counts["cache_write_tokens"] = usage.cache_creation_input_tokens
+    return counts
+
+
+def _made(counts: dict[str, Any], usage: _Usage, details: dict[str, Any]) -> dict[str, Any]:
+    """Give the details of the output, and the output itself where reasoning stands outside it."""
+    predicted = billable(
+        accepted_prediction_tokens=details.pop("accepted_prediction_tokens"),
+        rejected_prediction_tokens=details.pop("rejected_prediction_tokens"),
     )
+    if predicted is not None:
+        details["other_counts"] = predicted
+    reasoning = details["reasoning_tokens"]
+    if reasoning and usage.total_tokens == sum(_known(counts, reasoning)):
+        details["output_tokens"] = counts["output_tokens"] + reasoning
+    return details
 
 
-def _output(usage: _Usage, reasoning: int | None) -> int | None:
-    made = usage.completion_tokens
-    if not reasoning or made is None or usage.prompt_tokens is None:
-        return made
-    outside = usage.total_tokens == usage.prompt_tokens + made + reasoning
-    return made + reasoning if outside else made
+def _known(counts: dict[str, Any], reasoning: int) -> tuple[int, int, int]:
+    return counts["input_tokens"] or 0, counts["output_tokens"] or 0, reasoning
 
 
 def _first(*counts: int | None) -> int | None:

@@ -11,7 +11,6 @@ import msgspec
 
 from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
-from tokenmeter.event import Usage
 
 
 class _Usage(msgspec.Struct):
@@ -54,7 +53,7 @@ class OpenAIEmbeddings:
             recognised=body.usage is not None or body.object == "list",
             model=body.model or None,
             response_id=body.id or None,
-            usage=Usage(input_tokens=body.usage.prompt_tokens if body.usage else None),
+            counts={"input_tokens": body.usage.prompt_tokens if body.usage else None},
             status="failed" if body.error else "completed",
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.error is None,

@@ -12,10 +12,11 @@ only. A background response is an answer from the moment it has ended; until the
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import asdict
 
-from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects import NO_COUNTS, Asked, Counts, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
-from tokenmeter.event import Status, Usage
+from tokenmeter.event import Status
 
 _ENDS: dict[str, Status] = {
     "completed": "completed",
@@ -26,19 +27,34 @@ _ENDS: dict[str, Status] = {
 """What the ``status`` of a response means for the call; any other status has no end yet."""
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
+class _InputDetails(
+    msgspec.Struct,
+    rename={
+        "cache_read_tokens": "cached_tokens",
+        "input_text_tokens": "text_tokens",
+        "input_audio_tokens": "audio_tokens",
+        "input_image_tokens": "image_tokens",
+    },
+):
+    cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
+    input_text_tokens: Count | None = None
+    input_audio_tokens: Count | None = None
+    input_image_tokens: Count | None = None
 
 
-class _OutputDetails(msgspec.Struct):
+class _OutputDetails(
+    msgspec.Struct,
+    rename={
+        "output_text_tokens": "text_tokens",
+        "output_audio_tokens": "audio_tokens",
+        "output_image_tokens": "image_tokens",
+    },
+):
     reasoning_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
+    output_text_tokens: Count | None = None
+    output_audio_tokens: Count | None = None
+    output_image_tokens: Count | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -111,7 +127,7 @@ class OpenAIResponses:
             response_id=body.id or None,
             finish_reasons=_finish_reasons(body),
             service_tier=body.service_tier,
-            usage=_usage(body.usage),
+            counts=_counts(body.usage),
             status=status,
             error_type=error_code(body.error, "error") if status == "failed" else None,
             final=body.usage is not None and status is not None,
@@ -127,21 +143,12 @@ def _finish_reasons(body: _Body) -> tuple[str, ...] | None:
     return ("completed",) if body.status == "completed" else None
 
 
-def _usage(usage: _Usage | None) -> Usage:
+def _counts(usage: _Usage | None) -> Counts:
     if usage is None:
-        return Usage()
-    read = usage.input_tokens_details or _InputDetails()
-    made = usage.output_tokens_details or _OutputDetails()
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=read.cached_tokens,
-        cache_write_tokens=read.cache_write_tokens,
-        reasoning_tokens=made.reasoning_tokens,
-        input_text_tokens=read.text_tokens,
-        input_audio_tokens=read.audio_tokens,
-        input_image_tokens=read.image_tokens,
-        output_text_tokens=made.text_tokens,
-        output_audio_tokens=made.audio_tokens,
-        output_image_tokens=made.image_tokens,
-    )
+        return NO_COUNTS
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    if usage.input_tokens_details is not None:
+        counts |= asdict(usage.input_tokens_details)
+    if usage.output_tokens_details is not None:
+        counts |= asdict(usage.output_tokens_details)
+    return counts

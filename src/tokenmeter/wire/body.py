@@ -21,9 +21,18 @@ _BATCH = 32 * 1024
 
 def read(dialect: Dialect, body: bytes) -> Reading:
     """Read a whole body that is in memory and has no content encoding."""
+    if body.startswith(b"{"):
+        return _read_json(dialect, body)
     sink = _sink(dialect, body)
     sink.add(body)
     return sink.reading()
+
+
+def _read_json(dialect: Dialect, body: bytes) -> Reading:
+    try:
+        return dialect.reading(dialect.parse(body))
+    except msgspec.DecodeError:
+        return UNREADABLE
 
 
 class StreamReader:
@@ -94,11 +103,7 @@ class _JsonBuffer:
             self._parts, self.skipped = [b""], 1
 
     def reading(self) -> Reading:
-        try:
-            return self._dialect.reading(self._dialect.parse(b"".join(self._parts)))
-        except msgspec.DecodeError:
-            self.skipped = 1
-            return UNREADABLE
+        return _read_json(self._dialect, b"".join(self._parts))
 
 
 def _sink(dialect: Dialect, data: bytes) -> EventScanner | _JsonBuffer:

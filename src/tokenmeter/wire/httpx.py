@@ -37,9 +37,6 @@ _UNSENT = {
 }
 """Exceptions of both libraries that mean: no model has seen a whole request."""
 
-_CACHE_MARKS = ("from_cache", "hishel_from_cache")
-"""Response extensions by which HTTP caches say that no server answered (hishel 0.x and 1.x)."""
-
 _RETRY_COUNT = "x-stainless-retry-count"
 """Request header in which openai's and anthropic's SDKs number their attempts from 0."""
 
@@ -138,8 +135,8 @@ def _fail(call: Call, request: Any, exc: BaseException) -> None:
 def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
     """Give the call its answer; false when the response is of a kind that cannot be observed."""
     call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
-    extensions = response.extensions
-    cached = any(extensions.get(mark) for mark in _CACHE_MARKS)
+    extensions = response.extensions  # marks of hishel 0.x and 1.x: no server answered
+    cached = bool(extensions.get("from_cache") or extensions.get("hishel_from_cache"))
     if response.is_stream_consumed:
         call.answered(response.status_code, _content(response), cached=cached)
         return True
