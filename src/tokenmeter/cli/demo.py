@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,7 +35,7 @@ BY = ("user", "task", "model")
 
 _MAX_TOKENS = 24
 _TEXT = "The meter watches the wire, and each answer of a model becomes exactly one event."
-_WEATHER = {
+_WEATHER: dict[str, object] = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
     "required": ["city"],
@@ -106,7 +106,7 @@ def _run(meter: Meter, server: ModelServer | SmallModel) -> None:
 
 
 @contextlib.contextmanager
-def _place(meter: Meter, server: ModelServer | SmallModel) -> Iterator[Place]:
+def _place(meter: Meter, server: ModelServer | SmallModel) -> Generator[Place]:
     from anthropic import Anthropic
     from openai import OpenAI
 
