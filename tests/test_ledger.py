@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -153,8 +152,8 @@ def test_reading_can_begin_in_the_middle(tmp_path: Path) -> None:
 def test_a_reader_that_is_left_early_closes_its_file(tmp_path: Path) -> None:
     path = tmp_path / "usage.jsonl"
     path.write_bytes(line(1) * 3)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     events = read(path)
     assert list(itertools.islice(events, 1)) == [event(1)]
     events.close()  # type: ignore[attr-defined]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

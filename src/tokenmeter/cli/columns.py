@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from operator import attrgetter
 
-from tokenmeter.tallies import Tally
-
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
+from tokenmeter.tallies import Tally
 
 TAG = "tag:"
 """What stands before the name of a tag to make it a column."""

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import attribute
-from tokenmeter.meter import Meter
-
 from tokenmeter.cli.columns import Groups
 from tokenmeter.cli.render import table
 from tokenmeter.errors import MissingExtraError
 from tokenmeter.ledger import Ledger
+from tokenmeter.meter import Meter
 from tokenmeter.testing import Answer, ModelServer
 from tokenmeter.testing.llm import SmallModel
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 
 from msgspec import structs
-from tokenmeter.exporters.jsonl import Jsonl
 
 import tokenmeter
 from tokenmeter.cli.columns import Groups
 from tokenmeter.cli.render import table
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
+from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ledger import Ledger
 
 BY = ("user", "task", "model")

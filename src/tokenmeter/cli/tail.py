@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tokenmeter.exporters.stdout import line
-
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
+from tokenmeter.exporters.stdout import line
 from tokenmeter.ledger import Ledger, nap
 
 
