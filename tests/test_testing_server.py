@@ -334,7 +334,10 @@ def test_legacy_completions_report_only_when_asked(
 def test_embeddings_have_no_output(server: ModelServer, openai_client: openai.OpenAI) -> None:
     answer = openai_client.embeddings.create(model="e", input=["one two", "three"])
     assert [item.embedding[:2] for item in answer.data] == [[0.5, 0.5]] * 2
-    assert (answer.usage.prompt_tokens, counts(server.account[0])) == (3, (3, None, None, None, None))
+    assert (answer.usage.prompt_tokens, counts(server.account[0])) == (
+        3,
+        (3, None, None, None, None),
+    )
 
 
 def test_anthropics_cache_writes_what_is_new_and_reads_what_is_known(
@@ -571,9 +574,17 @@ def test_closing_opens_gates_ends_idle_connections_and_leaves_no_thread() -> Non
 def test_a_mistake_of_the_server_is_raised_when_it_is_closed() -> None:
     server = ModelServer()
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.post(f"{server.openai_url}/chat/completions", json={"model": "m"})
-    with pytest.raises(KeyError, match="messages"):
+        httpx.post(f"{server.openai_url}/chat/completions", json={"model": "m", "messages": [7]})
+    with pytest.raises(AttributeError, match="'int' object"):
         server.close()
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings", "responses"])
+def test_a_request_that_lacks_something_is_answered_with_400(
+    server: ModelServer, path: str
+) -> None:
+    answer = httpx.post(f"{server.openai_url}/{path}", json={"model": "m"})
+    assert (answer.status_code, [s.status for s in server.account]) == (400, [400])
 
 
 def test_what_it_does_not_know_is_404_and_what_is_no_json_400(server: ModelServer) -> None:
@@ -587,9 +598,7 @@ def test_what_it_does_not_know_is_404_and_what_is_no_json_400(server: ModelServe
 
 def test_a_streamed_upload_is_read_and_answered(server: ModelServer) -> None:
     body = json.dumps({"model": "m", "messages": MESSAGES}).encode()
-    answer = httpx.post(
-        f"{server.openai_url}/chat/completions", content=iter([body[:9], body[9:]])
-    )
+    answer = httpx.post(f"{server.openai_url}/chat/completions", content=iter([body[:9], body[9:]]))
     assert answer.json()["usage"]["prompt_tokens"] == 4
 
 

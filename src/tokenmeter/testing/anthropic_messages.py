@@ -186,6 +186,7 @@ _STREAMED = {"text": _text_deltas, "thinking": _thinking_deltas, "tool_use": _to
 
 MESSAGES = Format(
     name="anthropic.messages",
+    required=("model", "messages", "max_tokens"),
     prompt=_prompt,
     body=_body,
     events=_events,

@@ -42,12 +42,12 @@ class Format:
     """One wire format: how to read a request, and how to render an answer, whole or streamed."""
 
     name: str
+    required: tuple[str, ...]
     prompt: Callable[[Json, PromptCache], Prompt]
     body: Callable[[Reply, Json], Json]
     events: Callable[[Reply, Json], Iterator[Event]]
     error: Callable[[int], Json]
     error_event: Event
-    response_id: Callable[[Json], str | None] = lambda body: body.get("id")
 
 
 @dataclass(frozen=True, slots=True)

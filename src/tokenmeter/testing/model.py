@@ -46,6 +46,11 @@ class Exchange:
     answer: Answer
 
     @property
+    def complete(self) -> bool:
+        """Whether the request has everything that the format requires."""
+        return all(self.request.get(name) for name in self.form.required)
+
+    @property
     def streams(self) -> bool:
         """Whether the client wants a stream and the format has one."""
         return bool(self.request.get("stream")) and self.form is not EMBEDDINGS

@@ -261,6 +261,7 @@ _ERROR_EVENT = Event(error(500))
 
 CHAT = Format(
     name="openai.chat.completions",
+    required=("model", "messages"),
     prompt=_chat_prompt,
     body=_chat_body,
     events=_chat_events,
@@ -269,6 +270,7 @@ CHAT = Format(
 )
 COMPLETIONS = Format(
     name="openai.completions",
+    required=("model", "prompt"),
     prompt=_completion_prompt,
     body=_completion_body,
     events=_completion_events,
@@ -277,6 +279,7 @@ COMPLETIONS = Format(
 )
 EMBEDDINGS = Format(
     name="openai.embeddings",
+    required=("model", "input"),
     prompt=_embedding_prompt,
     body=_embedding_body,
     events=_no_events,

@@ -191,6 +191,7 @@ _ERROR = {
 
 RESPONSES = Format(
     name="openai.responses",
+    required=("model", "input"),
     prompt=_prompt,
     body=_finished,
     events=_events,

@@ -7,6 +7,7 @@ vendor's API, and cut into network chunks in ``delivery.py``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import socket
 import sys
@@ -192,6 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, exchange: Exchange) -> None:
         answer = exchange.answer
+        if not exchange.complete:
+            answer = dataclasses.replace(answer, status=400)
+            exchange = dataclasses.replace(exchange, answer=answer)
         if answer.ending == "hangup":
             self._model.note(exchange, None, reported=False)
             raise ConnectionCutError
