@@ -417,9 +417,11 @@ def test_what_is_no_model_call_is_not_in_the_account(
 
 def test_a_scripted_error_is_the_vendors_and_the_sdk_retries_it(server: ModelServer) -> None:
     server.script(Answer(status=429, headers={"retry-after-ms": "1"}), Answer(status=500))
-    with openai.OpenAI(base_url=server.openai_url, api_key="k", max_retries=1) as client:
-        with pytest.raises(openai.InternalServerError):
-            client.chat.completions.create(model="m", messages=MESSAGES)
+    with (
+        openai.OpenAI(base_url=server.openai_url, api_key="k", max_retries=1) as client,
+        pytest.raises(openai.InternalServerError),
+    ):
+        client.chat.completions.create(model="m", messages=MESSAGES)
     assert [(s.status, s.input_tokens, s.reported) for s in server.account] == [
         (429, None, False),
         (500, None, False),

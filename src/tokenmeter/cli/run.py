@@ -91,7 +91,8 @@ def _run(run: Callable[[], object]) -> int:
     except SystemExit:
         raise
     except BaseException as error:  # noqa: BLE001 (it is the user's, and shown as Python shows it)
-        sys.excepthook(type(error), error, _without_our_frames(error.__traceback__))
+        error.__traceback__ = _without_our_frames(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0
 
