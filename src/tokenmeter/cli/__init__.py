@@ -1,0 +1,63 @@
+"""The command line: one file for each command, loaded when it is the one that was called.
+
+Here is only what all of them share: the parser, and how a command that was held wrongly, cut off
+or interrupted ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tokenmeter.errors import TokenmeterError
+
+COMMANDS = {
+    "demo": "meter a whole day of calls on this machine, without any key",
+    "run": "run a Python script unchanged and say what it cost in tokens",
+    "tail": "follow a ledger, one line for each event",
+    "report": "add up ledgers by user, task, model or any other column",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The arguments without the program's name; ``None`` is those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments[:1])
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _after_broken_pipe()
+    except KeyboardInterrupt:
+        return 130
+    except (TokenmeterError, OSError) as error:
+        print(f"tokenmeter: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokenmeter", description="Meter tokens around LLM calls."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        if name in first:
+            import_module(f"tokenmeter.cli.{name}").configure(command)
+    return parser
+
+
+def _after_broken_pipe() -> int:
+    # The reader (head, less) has seen enough. The interpreter flushes stdout once more when it
+    # exits, which must not fail loudly (Python's signal documentation, read 2026-11).
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

@@ -1,0 +1,99 @@
+"""How a report looks: a table that fits the terminal, JSON, CSV or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from tokenmeter.cli.columns import COUNTS, Groups, Row
+from tokenmeter.errors import MissingExtraError
+
+NOBODY = "(none)"
+"""What stands where an event has no value."""
+
+
+_ALWAYS_TOLD = {"calls", "input_tokens", "output_tokens"}
+
+
+def table(groups: Groups, out: TextIO) -> None:
+    """Write a table that fits the terminal; long names are folded.
+
+    A count that says nothing is left out: one that is zero everywhere, and attempts where nothing
+    was retried.
+
+    Raises:
+        MissingExtraError: rich is not installed.
+    """
+    try:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError as missing:
+        raise MissingExtraError("rich", "cli") from missing
+    console = Console(file=out)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=0)
+    for index, name in enumerate(groups.by):
+        grid.add_column(name, overflow="fold", footer="total" if index == 0 else "")
+    shown = _telling(groups)
+    for name in shown:
+        total = f"{getattr(groups.total, name):,}"
+        grid.add_column(COUNTS[name], total, justify="right", no_wrap=True)
+    for row in groups.rows:
+        counts = [f"{getattr(row.tally, name):,}" for name in shown]
+        # As Text, because a user's name may hold what rich would take for markup.
+        grid.add_row(*(Text(value or NOBODY) for value in row.values), *counts)
+    console.print(grid)
+
+
+def _telling(groups: Groups) -> list[str]:
+    total = groups.total
+    silent = {name for name in COUNTS.keys() - _ALWAYS_TOLD if not getattr(total, name)}
+    if total.attempts == total.calls:
+        silent.add("attempts")
+    return [name for name in COUNTS if name not in silent]
+
+
+def json_object(groups: Groups, out: TextIO) -> None:
+    """Write one object: the groups with exact counts, and their total."""
+    rows = [dict(zip(groups.by, row.values, strict=True)) | _counts(row) for row in groups.rows]
+    whole = {"by": groups.by, "rows": rows, "total": _counts(Row((), groups.total))}
+    json.dump(whole, out, indent=2, ensure_ascii=False)
+    out.write("\n")
+
+
+def _counts(row: Row) -> dict[str, Any]:
+    return dict(zip(COUNTS, row.counts, strict=True))
+
+
+def comma_separated(groups: Groups, out: TextIO) -> None:
+    """Write CSV without a total row, so that a column can be added up; no value is empty."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*groups.by, *COUNTS])
+    for row in groups.rows:
+        writer.writerow([*(value or "" for value in row.values), *row.counts])
+
+
+def markdown(groups: Groups, out: TextIO) -> None:
+    """Write a Markdown table with its total."""
+    rules = ["---"] * len(groups.by) + ["---:"] * len(COUNTS)
+    total = Row(("total", *[""] * (len(groups.by) - 1)), groups.total)
+    lines = [[*groups.by, *COUNTS.values()], rules]
+    lines += [[*map(_escaped, row.values), *map(str, row.counts)] for row in groups.rows]
+    lines += [[*(value or "" for value in total.values), *map(str, total.counts)]]
+    out.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _escaped(value: str | None) -> str:
+    return (value or NOBODY).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+FORMATS: Mapping[str, Callable[[Groups, TextIO], None]] = {
+    "table": table,
+    "json": json_object,
+    "csv": comma_separated,
+    "markdown": markdown,
+}
+"""How ``--format`` says it."""

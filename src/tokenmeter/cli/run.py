@@ -1,0 +1,119 @@
+"""``tokenmeter run``: run a Python program unchanged and say what it cost in tokens."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from msgspec import structs
+
+import tokenmeter
+from tokenmeter.cli.columns import Groups
+from tokenmeter.cli.render import table
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import UsageEvent
+from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.ledger import Ledger
+
+BY = ("user", "task", "model")
+"""What the closing table groups by."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.usage = "tokenmeter run [--out FILE] [--user USER] [--task TASK] SCRIPT.py|-m MODULE ..."
+    parser.add_argument(
+        "--out", default="usage.jsonl", metavar="FILE", help="where events are appended"
+    )
+    parser.add_argument("--user", help="who the calls are for, where the program does not say")
+    parser.add_argument("--task", help="what they are for, where the program does not say")
+    parser.add_argument(
+        "-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="a module to run"
+    )
+    parser.add_argument("script", nargs=argparse.REMAINDER, help="a script and its arguments")
+    parser.set_defaults(command=_command)
+
+
+def _command(options: argparse.Namespace) -> int:
+    run = _program(options)
+    ledger = Jsonl(options.out)
+    tokenmeter.configure(exporters=[_Filled(ledger, options.user, options.task)])
+    tokenmeter.instrument()
+    # At exit rather than now: threads of the program go on until the interpreter waits for them.
+    atexit.register(_say_cost, ledger.path, ledger.path.stat().st_size, os.getpid())
+    return _run(run)
+
+
+class _Filled:
+    """Write events to a ledger, with a user and a task where the program did not say them.
+
+    Not an `attribute` block around the program: its threads would not be in it.
+    """
+
+    def __init__(self, ledger: Jsonl, user: str | None, task: str | None) -> None:
+        self._ledger = ledger
+        by_user = {"user": user, "user_origin": "explicit"} if user else {}
+        self._defaults = by_user | ({"task": task} if task else {})
+
+    def __call__(self, event: UsageEvent) -> None:
+        missing = {n: v for n, v in self._defaults.items() if getattr(event, n) is None}
+        self._ledger(structs.replace(event, **missing) if missing else event)
+
+    def close(self) -> None:
+        self._ledger.close()
+
+
+def _program(options: argparse.Namespace) -> Callable[[], object]:
+    if options.module:
+        name, *arguments = options.module
+        sys.argv = [name, *arguments]
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 (as `python -m` does, also in a gone folder)
+        return lambda: runpy.run_module(name, run_name="__main__", alter_sys=True)
+    if not options.script:
+        raise ConfigurationError("name a script to run, or -m MODULE")
+    script, *arguments = options.script
+    if not Path(script).exists():
+        raise ConfigurationError(f"there is no script {script!r}; name an existing file")
+    sys.argv = [script, *arguments]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    return lambda: runpy.run_path(script, run_name="__main__")
+
+
+def _run(run: Callable[[], object]) -> int:
+    try:
+        run()
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 (it is the user's, and shown as Python shows it)
+        error.__traceback__ = _without_our_frames(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
+    ours = (__file__, runpy.__file__, "<frozen runpy>")
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _say_cost(path: Path, position: int, pid: int) -> None:
+    if os.getpid() != pid:  # a forked child that ends
+        return
+    tokenmeter.shutdown()
+    groups = Groups(BY)
+    with Ledger(path, position) as ledger:
+        for event in ledger:
+            groups.add(event)
+    if not groups.total.attempts:
+        print(f"tokenmeter: no model calls; nothing was added to {path}", file=sys.stderr)
+        return
+    print(f"tokenmeter: {groups.total}; the events are in {path}", file=sys.stderr)
+    table(groups, sys.stderr)
