@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
@@ -56,7 +57,11 @@ class Wire:
 
     def do(self, result: Any) -> Any:
         """Give what a method of the library gave, awaited where it is asynchronous."""
-        return result if self._runner is None else self._runner.run(_awaited(result))
+        return (
+            result
+            if self._runner is None
+            else self._runner.run(_awaited(result), context=copy_context())
+        )
 
     @property
     def client_class(self) -> Any:
