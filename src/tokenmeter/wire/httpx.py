@@ -190,6 +190,8 @@ class _Observer:
 
     def __getattr__(self, name: str) -> Any:
         """Give what the library keeps on its stream: httpx2 reads ``elapsed`` from there."""
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
