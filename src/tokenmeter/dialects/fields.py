@@ -15,8 +15,8 @@ import msgspec
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-"""A number of tokens as vendors send it; negative ones do not fit and are dropped."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A number of tokens as vendors send it; what is negative or no exact JSON number is dropped."""
 
 _SURROGATE = re.compile(rb"(\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
 """An escape: kept when it is a pair of surrogates, or of another kind; else no character."""

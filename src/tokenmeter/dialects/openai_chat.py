@@ -162,7 +162,7 @@ def _counts(usage: _Usage) -> Counts:
     if usage.prompt_tokens_details is not None:
         counts |= asdict(usage.prompt_tokens_details)
     if usage.completion_tokens_details is not None:
-        counts |= _made(counts, usage, asdict(usage.completion_tokens_details))
+        counts |= _made(usage, asdict(usage.completion_tokens_details))
     if counts.get("cache_read_tokens") is None:
         counts["cache_read_tokens"] = _first(
             usage.cached_tokens, usage.prompt_cache_hit_tokens, usage.cache_read_input_tokens
@@ -172,7 +172,7 @@ def _counts(usage: _Usage) -> Counts:
     return counts
 
 
-def _made(counts: dict[str, Any], usage: _Usage, details: dict[str, Any]) -> dict[str, Any]:
+def _made(usage: _Usage, details: dict[str, Any]) -> dict[str, Any]:
     """Give the details of the output, and the output itself where reasoning stands outside it."""
     predicted = billable(
         accepted_prediction_tokens=details.pop("accepted_prediction_tokens"),
@@ -180,14 +180,12 @@ def _made(counts: dict[str, Any], usage: _Usage, details: dict[str, Any]) -> dic
     )
     if predicted is not None:
         details["other_counts"] = predicted
-    reasoning = details["reasoning_tokens"]
-    if reasoning and usage.total_tokens == sum(_known(counts, reasoning)):
-        details["output_tokens"] = counts["output_tokens"] + reasoning
+    reasoning, made = details["reasoning_tokens"], usage.completion_tokens
+    if made is None or not reasoning:
+        return details
+    if usage.total_tokens == (usage.prompt_tokens or 0) + made + reasoning:
+        details["output_tokens"] = made + reasoning
     return details
-
-
-def _known(counts: dict[str, Any], reasoning: int) -> tuple[int, int, int]:
-    return counts["input_tokens"] or 0, counts["output_tokens"] or 0, reasoning
 
 
 def _first(*counts: int | None) -> int | None:
