@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from decimal import Decimal
 
 from tokenmeter.event import UsageEvent
@@ -111,7 +112,7 @@ class Totals:
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
         self._rows: dict[Key, Tally] = {}
-        self._recent: list[UsageEvent] = []
+        self._recent: deque[UsageEvent] = deque()  # one object for ever: threads add to it unlocked
         self._lock = threading.Lock()
 
     def add(self, event: UsageEvent) -> None:
@@ -128,8 +129,8 @@ class Totals:
 
     def _fold(self) -> None:
         with self._lock:
-            recent, self._recent = self._recent, []
-            for event in recent:
+            for _ in range(len(self._recent)):
+                event = self._recent.popleft()
                 key = (event.user, event.task, event.response_model or event.request_model)
                 if key not in self._rows and len(self._rows) >= self._limit:
                     key = OTHERS
