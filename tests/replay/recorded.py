@@ -115,7 +115,7 @@ def reading_of(record: Record) -> Reading | None:
     found = ROUTER.find(record["method"], record["host"], path)
     if found is None:
         return None
-    return read(found.dialect, record["status"], record["response_headers"], body_of(record))
+    return read(found.dialect, body_of(record))
 
 
 def counts_of(record: Record) -> Counts:
