@@ -42,9 +42,7 @@ class Metered:
 
     def counted_by_server(self) -> Spent:
         metrics = self.model.metrics()
-        return Spent(
-            int(metrics["prompt_tokens_total"]), int(metrics["tokens_predicted_total"])
-        )
+        return Spent(int(metrics["prompt_tokens_total"]), int(metrics["tokens_predicted_total"]))
 
     def events(self) -> list[UsageEvent]:
         self.meter.flush()
