@@ -42,7 +42,9 @@ OTHER_FORMATS = {
 """What else the corpus holds, and why it is not measured here."""
 
 OTHER_ENDPOINTS: dict[str, str] = {
+    "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
     "voyage.rerank": "a reranking in nobody's format but its own",
+    "writer.chat.completions": "Writer has a path of its own, /v1/chat: a later route",
 }
 """Endpoints filed under one of FORMATS that are not in that format, and why."""
 
@@ -116,6 +118,18 @@ def reading_of(record: Record) -> Reading | None:
     if found is None:
         return None
     return read(found.dialect, body_of(record))
+
+
+def is_recognised(record: Record) -> bool:
+    """Tell whether tokenmeter would take a record for an answer in one of its wire formats."""
+    reading = reading_of(record)
+    return reading is not None and reading.recognised
+
+
+def answers_in(record: Record) -> int:
+    """Give how many events a record is worth: none for a background response still to come."""
+    reading = reading_of(record)
+    return 0 if reading is not None and reading.pending else 1
 
 
 def counts_of(record: Record) -> Counts:
