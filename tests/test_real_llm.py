@@ -18,7 +18,6 @@ from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.memory import Memory
 from tokenmeter.testing.llm import MissingModelError, SmallModel
 
-
 QUESTIONS = ("What is a meter?", "Name two rivers of Europe.", "Why is the sky blue?")
 ANSWER_TOKENS = 16
 

@@ -137,11 +137,5 @@ def counts_of(record: Record) -> Counts:
     reading = reading_of(record)
     if reading is None:
         return Counts(None, None, None, None, None)
-    usage = reading.usage
-    return Counts(
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
+    names = ("input", "output", "cache_read", "cache_write", "reasoning")
+    return Counts(*(reading.counts.get(f"{name}_tokens") for name in names))
