@@ -17,7 +17,7 @@ import msgspec
 
 from tokenmeter import attribution
 from tokenmeter.answers import Answers
-from tokenmeter.dialects import UNREADABLE, Asked, Reading
+from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.event import HOST, NOTHING, SCHEMA, Provenance, Status, UsageEvent
 from tokenmeter.guard import Guard
@@ -110,7 +110,7 @@ class Call:
         self._attribution = attribution.block.get().attribution
         self._watchers = _watchers.get()
         self._once = [None]
-        self._asked = _ASKED_NOTHING
+        self._asked = _NOTHING
         self._attempt: int | None = None
         self._http_status: int | None = None
         self._cached: bool | None = None
@@ -125,10 +125,8 @@ class Call:
         if attempt is not None and attempt.isascii() and attempt.isdigit():
             self._attempt = int(attempt)
         if body:
-            try:
-                self._asked = decode(self._route.dialect.request, body)
-            except msgspec.DecodeError:
-                pass  # not JSON: a multipart body or somebody else's format
+            dialect = self._route.dialect
+            self._asked = self._desk.guard.run(dialect.name, _asked, dialect, body) or _NOTHING
 
     def about(self, asked: Asked) -> None:
         """Take what was asked from a seam that knows it without reading a request."""
@@ -145,7 +143,9 @@ class Call:
     def answered(self, http_status: int, body: bytes, *, cached: bool) -> None:
         """Close a call whose whole body is in memory."""
         self._http_status, self._cached = http_status, cached or None
-        self._close(COMPLETED, bodies.read(self._route.dialect, body))
+        dialect = self._route.dialect
+        reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body)
+        self._close(COMPLETED, reading or UNREADABLE)
 
     def lost(self, http_status: int) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
@@ -352,7 +352,14 @@ class Call:
 
 
 _NONE: tuple[Provenance, Provenance] = ("none", "none")
-_ASKED_NOTHING = Asked()
+_NOTHING = Asked()
+
+
+def _asked(dialect: Dialect, body: bytes) -> Asked:
+    try:
+        return decode(dialect.request, body)
+    except msgspec.DecodeError:
+        return _NOTHING  # not JSON: a multipart body or somebody else's format
 
 
 def timestamp(ts_ns: int) -> datetime:

@@ -175,6 +175,12 @@ class _Observer:
         self._call = call
         self._reader = reader
 
+    def __getattr__(self, name: str) -> Any:
+        """Give what the library keeps on its stream: httpx2 reads ``elapsed`` from there."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
     def __del__(self) -> None:
         self._call.dropped()
 
