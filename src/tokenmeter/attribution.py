@@ -6,40 +6,31 @@ call is made belongs to that call, whoever reads its answer later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
+import msgspec
+
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import Attribution, Tags, TagValue
+from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-Columns = Mapping[str, Any]
-"""What is known of an attribution: fields of `tokenmeter.event.Attribution` by name."""
-
-NOBODY: Columns = MappingProxyType({})
-
-
 class _Block(NamedTuple):
-    columns: Columns
+    attribution: Attribution
     owner: object
     outer: _Block | None
 
 
-_block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
-
-
-def columns() -> Columns:
-    """Give what is known of whom the calls made here are for."""
-    return _block.get().columns
+block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+"""The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 
 def current() -> Attribution:
     """Give the attribution in force here."""
-    return Attribution(**columns())
+    return block.get().attribution
 
 
 class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
@@ -100,29 +91,29 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 )
 
     def __enter__(self) -> Self:
-        outer = _block.get()
-        _block.set(_Block(self._over(outer.columns), self, outer))
+        outer = block.get()
+        block.set(_Block(self._over(outer.attribution), self, outer))
         return self
 
     def __exit__(self, *_exc: object) -> None:
         # No token: a generator may be closed in a context that never entered the block, and an
         # inner block may still be open in a generator that was left suspended.
-        block = _block.get()
-        while block.outer is not None:
-            if block.owner is self:
-                _block.set(block.outer)
+        here = block.get()
+        while here.outer is not None:
+            if here.owner is self:
+                block.set(here.outer)
                 return
-            block = block.outer
+            here = here.outer
 
-    def _over(self, outer: Columns) -> Columns:
-        columns: dict[str, Any] = {**outer, **self._names}
-        if "user" in self._names:
-            columns["user_origin"] = "explicit"
-        if "agent" in self._names and "agent" in outer:
-            columns["agent"] = f"{outer['agent']}/{self._names['agent']}"
+    def _over(self, outer: Attribution) -> Attribution:
+        changes: dict[str, Any] = dict(self._names)
+        if "user" in changes:
+            changes["user_origin"] = "explicit"
+        if outer.agent is not None and "agent" in changes:
+            changes["agent"] = f"{outer.agent}/{changes['agent']}"
         if self._tags:
-            columns["tags"] = Tags({**outer.get("tags", {}), **self._tags})
-        return columns
+            changes["tags"] = Tags({**(outer.tags or {}), **self._tags})
+        return msgspec.structs.replace(outer, **changes)
 
     def __call__(self, function: F) -> F:
         """Decorate a function so that its body runs inside the block."""
