@@ -9,7 +9,6 @@ from decimal import Decimal
 from tokenmeter.event import UsageEvent
 
 
-
 class Tally:
     """Add up events, live; safe to read and to add to from any thread.
 
@@ -118,20 +117,23 @@ class Totals:
     def add(self, event: UsageEvent) -> None:
         """Add one event to its row; the work is done for some hundred of them together."""
         self._recent.append(event)
-        if len(self._recent) >= _BATCH:
-            self._fold()
+        # Never waiting for the lock: a finaliser may come here inside its own thread's fold.
+        if len(self._recent) >= _BATCH and self._lock.acquire(blocking=False):
+            try:
+                self._fold()
+            finally:
+                self._lock.release()
 
     def rows(self) -> dict[Key, Tally]:
         """Give the tallies by ``(user, task, model)``."""
-        self._fold()
         with self._lock:
+            self._fold()
             return dict(self._rows)
 
     def _fold(self) -> None:
-        with self._lock:
-            for _ in range(len(self._recent)):
-                event = self._recent.popleft()
-                key = (event.user, event.task, event.response_model or event.request_model)
-                if key not in self._rows and len(self._rows) >= self._limit:
-                    key = OTHERS
-                self._rows.setdefault(key, Tally()).add(event)
+        for _ in range(len(self._recent)):
+            event = self._recent.popleft()
+            key = (event.user, event.task, event.response_model or event.request_model)
+            if key not in self._rows and len(self._rows) >= self._limit:
+                key = OTHERS
+            self._rows.setdefault(key, Tally()).add(event)
