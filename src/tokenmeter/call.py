@@ -147,7 +147,7 @@ class Call:
         reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body)
         self._close(COMPLETED, reading or UNREADABLE)
 
-    def lost(self, http_status: int) -> None:
+    def lost(self, http_status: int | None) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
         self._http_status = http_status
         self._close(COMPLETED, UNREADABLE)

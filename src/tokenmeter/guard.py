@@ -55,7 +55,7 @@ class Guard:
                 _where(exc),
             )
         elif count == LIMIT:
-            logger.warning("%s failed %d times; wire formats that do are switched off", place, LIMIT)
+            logger.warning("%s failed %d times; wire formats are switched off then", place, LIMIT)
 
     def count(self, place: str, times: int = 1) -> None:
         """Count what went wrong outside of us: bytes that nobody can read, and the like."""
