@@ -36,9 +36,7 @@ def test_of_many_threads_one_takes_the_answer() -> None:
     taken: list[int] = []
 
     def take(n: int) -> None:
-        for answer in range(200):
-            if answers.take(str(answer), n) is not None:
-                taken.append(answer)
+        taken.extend(a for a in range(200) if answers.take(str(a), n) is not None)
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(8)]
     for thread in threads:

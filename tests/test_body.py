@@ -1,4 +1,4 @@
-"""A body reads the same whole, in chunks, compressed, as JSON and as a stream; a bad one is unknown."""
+"""A body reads the same whole and in chunks, as JSON and as a stream; a bad one is unknown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wires import chat, chat_events, cut, sse
 
+from tokenmeter import Usage
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
@@ -16,17 +16,27 @@ from tokenmeter.guard import Guard
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.body import StreamReader
 from tokenmeter.wire.sse import LIMIT
+from wires import chat, chat_events, cut, sse
 
 DIALECT = OpenAIChat()
 JSON = json.dumps(chat()).encode()
 STREAM = sse(*chat_events())
 
 
-def streamed(chunks: list[bytes], dialect: Dialect = DIALECT, encoding: str | None = None) -> Reading:
+def feed(reader: StreamReader, chunk: bytes) -> None:
+    """Do what an observer does with a chunk, with a batch of three."""
+    reader.chunks.append(chunk)
+    if len(reader.chunks) > 2:
+        reader.scan()
+
+
+def streamed(
+    chunks: list[bytes], dialect: Dialect = DIALECT, encoding: str | None = None
+) -> Reading:
     guard = Guard()
     reader = StreamReader(dialect, encoding, guard)
     for chunk in chunks:
-        reader.feed(chunk)
+        feed(reader, chunk)
     reading = reader.reading()
     assert guard.failures == {}
     return reading
@@ -36,7 +46,7 @@ def streamed(chunks: list[bytes], dialect: Dialect = DIALECT, encoding: str | No
 @given(size=st.integers(1, 400), blanks=st.sampled_from([b"", b" ", b"\n\r\n", b" " * 70_000]))
 def test_json_reads_the_same_whole_and_in_chunks(size: int, blanks: bytes) -> None:
     reading = bodies.read(DIALECT, JSON)
-    assert (dict(reading.counts)["input_tokens"], reading.status) == (5, "completed")
+    assert (reading.usage.input_tokens, reading.status) == (5, "completed")
     assert bodies.read(DIALECT, blanks + JSON) == reading
     assert streamed(cut(blanks + JSON, size)) == reading
 
@@ -46,7 +56,7 @@ def test_json_reads_the_same_whole_and_in_chunks(size: int, blanks: bytes) -> No
 def test_an_event_stream_reads_the_same_whole_and_in_chunks(size: int, filler: int) -> None:
     body = b": " + b"x" * filler + b"\n\n" + STREAM
     reading = bodies.read(DIALECT, body)
-    assert (dict(reading.counts)["output_tokens"], reading.status) == (3, "completed")
+    assert (reading.usage.output_tokens, reading.status) == (3, "completed")
     assert streamed(cut(body, size)) == reading
 
 
@@ -54,9 +64,9 @@ def test_the_first_byte_tells_what_a_body_is_not_its_content_type() -> None:
     error = b'{"error": {"code": "overloaded"}}'
     assert streamed([error]).error_type == "overloaded"
     reader = StreamReader(DIALECT, None, Guard())
-    reader.feed(b"  ")
+    feed(reader, b"  ")
     assert not reader.is_event_stream
-    reader.feed(STREAM)
+    feed(reader, STREAM)
     reader.scan()
     assert reader.is_event_stream
 
@@ -78,37 +88,39 @@ BAD = {
 def test_a_body_that_cannot_be_read_says_nothing(body: bytes) -> None:
     for dialect in (DIALECT, OpenAIEmbeddings()):
         for reading in (bodies.read(dialect, body), streamed([body], dialect)):
-            assert dict(reading.counts).get("input_tokens") is None
-            assert dict(reading.counts).get("output_tokens") is None
+            assert reading.usage == Usage()
 
 
 def test_invalid_utf8_in_the_text_does_not_take_the_counts_with_it() -> None:
     for body in (JSON, JSON.replace(b'"id": "c1"', b'"id": 7')):
         broken = body.replace(b'"hi"', b'"h\xff\xfei"')
-        assert dict(bodies.read(DIALECT, broken).counts)["output_tokens"] == 3
+        assert bodies.read(DIALECT, broken).usage.output_tokens == 3
         broken = body.replace(b'"served"', b'"ser\xffved"')
         reading = bodies.read(DIALECT, broken)
-        assert (dict(reading.counts)["output_tokens"], reading.model) == (3, "ser\N{REPLACEMENT CHARACTER}ved")
+        assert (reading.usage.output_tokens, reading.model) == (
+            3,
+            "ser\N{REPLACEMENT CHARACTER}ved",
+        )
 
 
 def test_lone_surrogates_in_the_text_do_not_take_the_counts_with_them() -> None:
     for body in (JSON, JSON.replace(b'"id": "c1"', b'"id": 7')):
         broken = body.replace(b'"hi"', b'"h\\ud83d i"')
-        assert dict(bodies.read(DIALECT, broken).counts)["output_tokens"] == 3
+        assert bodies.read(DIALECT, broken).usage.output_tokens == 3
 
 
 def test_a_plain_body_of_fifty_megabytes_counts() -> None:
     body = json.dumps(chat(text="x" * 50_000_000)).encode()
-    assert dict(bodies.read(DIALECT, body).counts)["output_tokens"] == 3
+    assert bodies.read(DIALECT, body).usage.output_tokens == 3
 
 
 def test_a_streamed_json_body_beyond_the_limit_is_let_go_and_counted() -> None:
     guard = Guard()
     reader = StreamReader(DIALECT, None, guard)
-    reader.feed(b'{"text": "')
+    feed(reader, b'{"text": "')
     for _ in range(40):
-        reader.feed(b"x" * (1024 * 1024))
-    reader.feed(b'"}')
+        feed(reader, b"x" * (1024 * 1024))
+    feed(reader, b'"}')
     assert reader.reading() is UNREADABLE
     assert reader.skipped == 1
     assert sum(map(len, reader._sink._parts)) <= LIMIT  # type: ignore[union-attr]
@@ -117,7 +129,7 @@ def test_a_streamed_json_body_beyond_the_limit_is_let_go_and_counted() -> None:
 def test_a_body_that_is_not_what_its_encoding_says_is_unknown() -> None:
     guard = Guard()
     reader = StreamReader(DIALECT, "gzip", guard)
-    reader.feed(JSON)
+    feed(reader, JSON)
     assert reader.reading() is UNREADABLE
 
 
@@ -127,5 +139,5 @@ def test_an_embedding_is_read_without_its_vectors() -> None:
          "usage": {"prompt_tokens": 7, "total_tokens": 7}}
     ).encode()  # fmt: skip
     assert bodies.read(OpenAIEmbeddings(), body) == Reading(
-        recognised=True, model="e", counts={"input_tokens": 7}, status="completed", final=True
+        recognised=True, model="e", usage=Usage(input_tokens=7), status="completed", final=True
     )

@@ -12,9 +12,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wires import cut
 
 from tokenmeter.wire.encodings import undo
+from wires import cut
 
 
 def gzip(body: bytes) -> bytes:

@@ -86,7 +86,8 @@ def test_eight_processes_write_one_file_and_one_is_killed_in_the_middle(tmp_path
     for event in map(decode, body.splitlines()):  # a torn line would raise
         assert event.task == "x" * ((event.attempt or 0) * 7919 % 900)
         written.setdefault(event.user or "", []).append(event.attempt or 0)
-    whole = {f"{name}.{t}": list(range(EVENTS // THREADS)) for name in names for t in range(THREADS)}
+    share = list(range(EVENTS // THREADS))
+    whole = {f"{name}.{thread}": share for name in names for thread in range(THREADS)}
     for thread, acknowledged in enumerate(finished_writes(tmp_path / "killed")):
         there = written.pop(f"killed.{thread}")
         assert there == list(range(len(there)))

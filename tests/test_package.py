@@ -82,7 +82,7 @@ ROOMS = [
     {"meter", "exporters"},
     {"ledger", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
-"""From the bottom to the top, as in the design. Exporters are an edge that the meter makes by name."""
+"""From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 

@@ -39,7 +39,12 @@ def test_the_worker_is_one_daemon_that_does_what_comes() -> None:
 
 def test_waiting_ends_when_the_worker_is_done_or_time_is_up() -> None:
     pending, begun, held = Pending(Guard()), threading.Event(), threading.Event()
-    pending.put(lambda: (begun.set(), held.wait()) and None)
+
+    def hold() -> None:
+        begun.set()
+        held.wait()
+
+    pending.put(hold)
     pending.start()
     assert begun.wait(20)
     assert pending.drain(0.01) is False
@@ -51,7 +56,7 @@ def test_waiting_ends_when_the_worker_is_done_or_time_is_up() -> None:
 def test_a_job_that_raises_harms_no_other() -> None:
     guard, done = Guard(), []
     pending = Pending(guard)
-    pending.put(lambda: [][0])
+    pending.put(lambda: {}["nothing"])
     pending.put(lambda: done.append(1))
     assert pending.drain(0)
     assert (done, guard.failures) == ([1], {"a pending call": 1})

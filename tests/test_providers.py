@@ -9,10 +9,10 @@ from tokenmeter.providers import Route, Router
 
 
 def found(router: Router, method: str, host: str, path: str) -> tuple[object, ...] | None:
-    route = router.find(method, host, path)
+    route = router[method, host, path]
     if route is None:
         return None
-    return route.provider, route.dialect.name, route.columns["operation"], route.known_host
+    return route.provider, route.dialect.name, route.operation, route.known_host
 
 
 OPENAI, CLAUDE = "api.openai.com", "api.anthropic.com"
@@ -60,7 +60,7 @@ def test_only_what_asks_for_an_answer_that_exists_fetches() -> None:
     router = Router()
 
     def fetches(method: str, path: str) -> bool:
-        route = router.find(method, OPENAI, path)
+        route = router[method, OPENAI, path]
         assert isinstance(route, Route)
         return route.fetches
 
@@ -85,8 +85,8 @@ def test_a_provider_without_a_name_is_refused(given: dict[str, str]) -> None:
 
 def test_routes_are_remembered_and_the_memory_is_bounded() -> None:
     router = Router()
-    first = router.find("POST", OPENAI, "/v1/responses")
-    assert router.find("POST", OPENAI, "/v1/responses") is first
+    first = router["POST", OPENAI, "/v1/responses"]
+    assert router["POST", OPENAI, "/v1/responses"] is first
     for n in range(5_000):
-        router.find("GET", OPENAI, f"/v1/responses/resp_{n}")
-    assert len(router._routes) <= 1024
+        router["GET", OPENAI, f"/v1/responses/resp_{n}"]
+    assert len(router) <= 1024

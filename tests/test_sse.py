@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wires import chat_events, cut, sse
 
+from tokenmeter import Usage
 from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
 from tokenmeter.dialects.anthropic_messages import AnthropicMessages
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_responses import OpenAIResponses
 from tokenmeter.wire.sse import LIMIT, EventScanner, payload
+from wires import chat_events, cut, sse
 
 ANTHROPIC: list[object] = [
     {"type": "message_start", "message": {"type": "message", "id": "m1", "model": "served",
@@ -47,11 +50,8 @@ class Kept:
     def __init__(self) -> None:
         self.data: list[bytes] = []
 
-    def asked(self, body: bytes) -> Asked:
-        return Asked()
-
-    def parse(self, body: bytes) -> object:
-        return body
+    request = msgspec.json.Decoder(Asked)
+    answer = msgspec.json.Decoder()
 
     def fold(self, body: object, data: bytes) -> object:
         self.data.append(data)
@@ -72,7 +72,7 @@ def scanned(dialect: Dialect, chunks: list[bytes]) -> Reading:
 
 def pieces(body: bytes, places: list[int]) -> list[bytes]:
     ends = sorted({min(place, len(body)) for place in places} | {0, len(body)})
-    return [body[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [body[a:b] for a, b in pairwise(ends)]
 
 
 @pytest.mark.parametrize(("dialect", "datas"), STREAMS, ids=lambda v: getattr(v, "name", ""))
@@ -83,12 +83,12 @@ def pieces(body: bytes, places: list[int]) -> list[bytes]:
     bom=st.booleans(),
     comments=st.booleans(),
 )
-def test_a_stream_reads_the_same_wherever_it_is_cut_and_however_its_lines_end(
+def test_a_stream_reads_the_same_wherever_it_is_cut_and_however_its_lines_end(  # noqa: PLR0917
     dialect: Dialect, datas: list[object], places: list[int], end: str, bom: bool, comments: bool
 ) -> None:
     whole = scanned(dialect, [sse(*datas)])
     assert (whole.status, whole.final, whole.model) == ("completed", True, "served")
-    assert (whole.counts["input_tokens"], whole.counts["output_tokens"]) == (5, 3)
+    assert (whole.usage.input_tokens, whole.usage.output_tokens) == (5, 3)
     body = sse(*datas, end=end)
     if comments:
         gap = f"{end}{end}".encode()
@@ -146,7 +146,7 @@ def test_half_an_event_at_the_end_is_left_out_and_not_counted_as_an_oddity() -> 
     body = sse(*chat_events())
     usage = body.index(b'"usage":{')
     reading = scanned(OpenAIChat(), [body[: usage + 12]])
-    assert (reading.finish_reasons, dict(reading.counts), reading.status) == (("stop",), {}, None)
+    assert (reading.finish_reasons, reading.usage, reading.status) == (("stop",), Usage(), None)
 
 
 def test_a_stream_of_nothing_says_nothing() -> None:
@@ -178,7 +178,7 @@ def test_an_event_beyond_the_limit_is_skipped_and_counted_and_those_around_it_ar
     reading = scanner.reading()
     assert scanner.skipped == 1
     assert kept <= LIMIT
-    assert dict(reading.counts)["output_tokens"] == 3
+    assert reading.usage.output_tokens == 3
     assert reading.status == "completed"
 
 

@@ -128,3 +128,24 @@ def test_an_event_that_a_thread_is_just_adding_is_not_lost() -> None:
     totals.rows()
     adding(event(input_tokens=7))
     assert totals.rows()[None, None, None].input_tokens == 7
+
+
+def test_an_event_that_arises_while_its_own_thread_folds_waits_for_the_next_fold() -> None:
+    totals = Totals()
+
+    class Odd(str):
+        """A name that, when it is looked up, does what a finaliser may do at any time."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            for _ in range(300):
+                totals.add(event(input_tokens=1))
+            return super().__hash__()
+
+    totals.add(event(user=Odd("ada"), input_tokens=1))
+    rows = totals.rows()
+    assert rows.keys() == {("ada", None, None)}
+    later = totals.rows()[None, None, None].input_tokens
+    assert later % 300 == 0
+    assert later > 0
