@@ -52,14 +52,17 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            (item,) = get_args(option)
-            return [fit for v in value if (fit := salvage(v, item)) is not None]
+            return _salvage_list(value, *get_args(option))
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
             return _salvage_struct(value if isinstance(value, dict) else {}, option)
     return None
 
 
-def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
+def _salvage_list(value: list[Any], kind: Any) -> list[Any]:
+    return [fit for item in value if (fit := salvage(item, kind)) is not None]
+
+
+def _salvage_struct(value: dict[Any, Any], kind: type[S]) -> S:
     hints = get_type_hints(kind, include_extras=True)
     fields = {
         f.name: salvage(value[f.encode_name], hints[f.name])
