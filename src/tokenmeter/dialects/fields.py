@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -52,9 +52,10 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            return _salvage_list(value, *get_args(option))
+            return _salvage_list(cast("list[Any]", value), *get_args(option))
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return _salvage_struct(value if isinstance(value, dict) else {}, option)
+            known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+            return _salvage_struct(known, option)
     return None
 
 
@@ -62,7 +63,7 @@ def _salvage_list(value: list[Any], kind: Any) -> list[Any]:
     return [fit for item in value if (fit := salvage(item, kind)) is not None]
 
 
-def _salvage_struct(value: dict[Any, Any], kind: type[S]) -> S:
+def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
     hints = get_type_hints(kind, include_extras=True)
     fields = {
         f.name: salvage(value[f.encode_name], hints[f.name])
