@@ -37,8 +37,9 @@ def lines(path: Path) -> list[bytes]:
 def test_one_event_is_one_flat_line_without_what_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "usage.jsonl"
     jsonl = Jsonl(path)
-    jsonl(event(1, user="ada\nlovelace", input_tokens=0, finish_reasons=("stop",),
-                cost_amount=Decimal("0.000123"), tags={"tier": "gold", "n": 1, "on": True}))  # fmt: skip
+    tags: dict[str, Any] = {"tier": "gold", "n": 1, "on": True}
+    columns: dict[str, Any] = {"finish_reasons": ("stop",), "cost_amount": Decimal("0.000123")}
+    jsonl(event(1, user="ada\nlovelace", input_tokens=0, tags=tags, **columns))
     jsonl.close()
     jsonl.close()
     assert [json.loads(line) for line in lines(path)] == [

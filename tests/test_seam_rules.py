@@ -92,7 +92,7 @@ def python(program: str, **environment: str) -> str:
         timeout=60,
         check=False,
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0 and not run.stderr, run.stderr
     return run.stdout
 
 

@@ -24,7 +24,9 @@ class _Block(NamedTuple):
     outer: _Block | None
 
 
-block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+_OUTERMOST = _Block(NOBODY, None, None)
+
+block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_OUTERMOST)
 """The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 

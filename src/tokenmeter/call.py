@@ -157,9 +157,7 @@ class Call:
     ) -> bodies.StreamReader:
         """Begin to read a body that is still to come."""
         self._http_status, self._cached = http_status, cached or None
-        self._reader = bodies.StreamReader(
-            self._route.dialect, content_encoding, self._desk.guard
-        )
+        self._reader = bodies.StreamReader(self._route.dialect, content_encoding, self._desk.guard)
         self._desk.open_calls.add(self)
         self._desk.pending.start()
         return self._reader

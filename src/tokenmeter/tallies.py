@@ -75,9 +75,7 @@ class Tally:
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
-        line = (
-            f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
-        )
+        line = f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
         notes = {
             "retries": self.attempts - self.calls,
             "failed": self.failed,

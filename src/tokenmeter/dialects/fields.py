@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -74,11 +74,15 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            (item,) = get_args(option)
-            return [fit for v in value if (fit := salvage(v, item)) is not None]
+            return _salvage_list(cast("list[Any]", value), *get_args(option))
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return _salvage_struct(value if isinstance(value, dict) else {}, option)
+            known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+            return _salvage_struct(known, option)
     return None
+
+
+def _salvage_list(value: list[Any], kind: Any) -> list[Any]:
+    return [fit for item in value if (fit := salvage(item, kind)) is not None]
 
 
 def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:

@@ -129,7 +129,7 @@ def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
     if response.is_stream_consumed:
         call.answered(response.status_code, _content(response), cached=cached)
         return True
-    base, wrapper = _observed(_library(type(response)), is_async)
+    base, wrapper = _observed(_library(response.__class__), is_async)
     if not isinstance(response.stream, base):
         call.lost(response.status_code)
         return True
@@ -310,13 +310,15 @@ class _ClientLayer(Layer):
         self._before = client.__dict__.get("send")
         send = self._before or self._class_send
         metered = self.meter_send(send, is_async=is_async_client(client))
-        self.hook = functools.wraps(self._before or type(client).send)(metered)
+        original: Send = self._before or client.__class__.send
+        self.hook: Send = functools.wraps(original)(metered)
 
     def _class_send(self, *args: Any, **kwargs: Any) -> Any:
         client = self._client()
         if client is None:
             raise ReferenceError("the HTTP client is gone; only its send method was kept")
-        return type(client).send(client, *args, **kwargs)
+        send: Send = client.__class__.send
+        return send(client, *args, **kwargs)
 
     def undo(self) -> None:
         """Take the hook off, or leave it passing through when somebody patched over it."""
