@@ -126,11 +126,13 @@ def test_a_streamed_json_body_beyond_the_limit_is_let_go_and_counted() -> None:
     assert sum(map(len, reader._sink._parts)) <= LIMIT  # type: ignore[union-attr]
 
 
-def test_a_body_that_is_not_what_its_encoding_says_is_unknown() -> None:
+def test_a_body_that_is_not_what_its_encoding_says_is_unknown_and_no_fault_of_its_format() -> None:
     guard = Guard()
     reader = StreamReader(DIALECT, "gzip", guard)
-    feed(reader, JSON)
+    for chunk in cut(JSON, 10):
+        feed(reader, chunk)
     assert reader.reading() is UNREADABLE
+    assert guard.failures == {"undoing a content encoding": 1}
 
 
 def test_an_embedding_is_read_without_its_vectors() -> None:

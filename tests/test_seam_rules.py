@@ -92,7 +92,8 @@ def python(program: str, **environment: str) -> str:
         timeout=60,
         check=False,
     )
-    assert run.returncode == 0 and not run.stderr, run.stderr
+    assert not run.stderr, run.stderr
+    assert run.returncode == 0
     return run.stdout
 
 
