@@ -25,7 +25,7 @@ from pydantic import BaseModel
 import tokenmeter
 from tokenmeter import ConfigurationError, Meter, Usage, attribute, metered
 from tokenmeter.dialects import Reading
-from tokenmeter.dialects.objects import Objects
+from tokenmeter.dialects.objects import read
 from tokenmeter.exporters.memory import Memory
 from tokenmeter.testing import Answer, ModelServer
 
@@ -446,7 +446,7 @@ def test_what_the_users_callables_raise_harms_nothing(
     with caplog.at_level(logging.WARNING):
         assert [ask() for _ in range(101)] == ["text"] * 101
     assert ledger.facts() == [{**PLAIN, **UNKNOWN, "status": "completed"}] * 101
-    assert list(ledger.meter.stats()["guard"].values()) == [100]
+    assert list(ledger.meter.stats()["guard"].values()) == [101]
     assert "secret" not in caplog.text
 
 
@@ -483,9 +483,8 @@ class Index:
     ],
 )
 def test_a_value_with_usage_is_read(value: Any) -> None:
-    objects = Objects()
-    counts = objects.reading(objects.parse(value)).counts
-    assert {name: counts[name] for name in USED} == USED
+    usage = read(value).usage
+    assert (usage.input_tokens, usage.output_tokens) == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -493,8 +492,7 @@ def test_a_value_with_usage_is_read(value: Any) -> None:
     [None, "text", b"bytes", 7, object(), [], ["a"], [[0.5]], {}, {"type": "message"}, [1, USED]],
 )
 def test_a_value_without_usage_says_nothing(value: Any) -> None:
-    objects = Objects()
-    assert objects.reading(objects.parse(value)) == Reading()
+    assert read(value) == Reading()
 
 
 def test_attributes_of_foreign_objects_are_never_touched() -> None:
@@ -503,7 +501,7 @@ def test_attributes_of_foreign_objects_are_never_touched() -> None:
             assert name == "__class__"
             return object.__getattribute__(self, name)
 
-    assert Objects().reading(Objects().parse(Touchy())) == Reading()
+    assert read(Touchy()) == Reading()
 
 
 def calls_of_openai(client: openai.OpenAI) -> Iterator[tuple[str, Any]]:
@@ -540,11 +538,10 @@ def test_the_objects_of_the_sdks_say_what_the_wire_says(
     ):
         ledger.meter.wrap(gpt)
         ledger.meter.wrap(claude)
-        objects = Objects()
         for what, value in (*calls_of_openai(gpt), *calls_of_anthropic(claude)):
-            readings[what] = objects.reading(objects.parse(value))
+            readings[what] = read(value)
     said = [
-        (what, Usage(**reading.counts), reading.model, reading.response_id, reading.finish_reasons)
+        (what, reading.usage, reading.model, reading.response_id, reading.finish_reasons)
         for what, reading in readings.items()
     ]
     wire = [

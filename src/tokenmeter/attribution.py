@@ -11,43 +11,35 @@ suspended inside a block, and closed much later, in another context.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
+import msgspec
+
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import Attribution, Tags, TagValue
+from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-Columns = Mapping[str, Any]
-"""What is known of an attribution: fields of `tokenmeter.event.Attribution` by name."""
-
-NOBODY: Columns = MappingProxyType({})
-
-
 class _Block(NamedTuple):
-    columns: Columns
+    attribution: Attribution
     owner: object  # who opened it, and who alone takes it away
     names: attribute | None
     stays: bool  # opened by a generator's own `with`, so it may outlast blocks that are below it
     outer: _Block | None
 
 
-_NOWHERE = _Block(NOBODY, None, None, stays=False, outer=None)
-_block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_NOWHERE)
+_OUTERMOST = _Block(NOBODY, None, None, stays=False, outer=None)
 
-
-def columns() -> Columns:
-    """Give what is known of whom the calls made here are for."""
-    return _block.get().columns
+block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_OUTERMOST)
+"""The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 
 def current() -> Attribution:
     """Give the attribution in force here."""
-    return Attribution(**columns())
+    return block.get().attribution
 
 
 class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
@@ -111,21 +103,21 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
 
     def __enter__(self) -> Self:
         stays = bool(sys._getframe(1).f_code.co_flags & _GENERATES)  # pyright: ignore[reportPrivateUsage]
-        _block.set(_laid(self, self, _block.get(), stays=stays))
+        block.set(_laid(self, self, block.get(), stays=stays))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        _block.set(_without(self, _block.get()))
+        block.set(_without(self, block.get()))
 
-    def _over(self, outer: Columns) -> Columns:
-        columns: dict[str, Any] = {**outer, **self._names}
-        if "user" in self._names:
-            columns["user_origin"] = "explicit"
-        if "agent" in self._names and "agent" in outer:
-            columns["agent"] = f"{outer['agent']}/{self._names['agent']}"
+    def _over(self, outer: Attribution) -> Attribution:
+        changes: dict[str, Any] = dict(self._names)
+        if "user" in changes:
+            changes["user_origin"] = "explicit"
+        if outer.agent is not None and "agent" in changes:
+            changes["agent"] = f"{outer.agent}/{changes['agent']}"
         if self._tags:
-            columns["tags"] = Tags({**outer.get("tags", {}), **self._tags})
-        return columns
+            changes["tags"] = Tags({**(outer.tags or {}), **self._tags})
+        return msgspec.structs.replace(outer, **changes)
 
     def __call__(self, function: F) -> F:
         """Decorate a function so that its body runs inside the block.
@@ -151,49 +143,49 @@ class _Stints:
         self._laid: tuple[tuple[attribute, object, bool], ...] = ((names, self, False),)
 
     def __enter__(self) -> None:
-        block = _block.get()
+        here = block.get()
         for names, owner, stays in self._laid:
-            block = _laid(names, owner, block, stays=stays)
-        _block.set(block)
+            here = _laid(names, owner, here, stays=stays)
+        block.set(here)
 
     def __exit__(self, *_exc: object) -> None:
-        found = _down_to(self, _block.get())
+        found = _down_to(self, block.get())
         if found:
             self._laid = tuple((b.names, b.owner, b.stays) for b in reversed(found) if b.names)
-            _block.set(found[-1].outer or _block.get())
+            block.set(found[-1].outer or _OUTERMOST)
 
 
 _GENERATES = 0x20 | 0x200  # inspect.CO_GENERATOR and CO_ASYNC_GENERATOR, without importing inspect
 
 
 def _laid(names: attribute, owner: object, outer: _Block, *, stays: bool) -> _Block:
-    columns = names._over(outer.columns)  # pyright: ignore[reportPrivateUsage]
-    return _Block(columns, owner, names, stays, outer)
+    merged = names._over(outer.attribution)  # pyright: ignore[reportPrivateUsage]
+    return _Block(merged, owner, names, stays, outer)
 
 
-def _down_to(owner: object, block: _Block | None) -> list[_Block]:
+def _down_to(owner: object, here: _Block | None) -> list[_Block]:
     """Give the blocks from the innermost to the owner's; none when it has none here."""
     found: list[_Block] = []
-    while block is not None:
-        found.append(block)
-        if block.owner is owner:
+    while here is not None:
+        found.append(here)
+        if here.owner is owner:
             return found
-        block = block.outer
+        here = here.outer
     return []
 
 
-def _without(owner: object, block: _Block) -> _Block:
+def _without(owner: object, here: _Block) -> _Block:
     """Take the owner's innermost block away; without one, in another context, nothing.
 
     What stands above it was opened later and not closed. If that was by a generator that is
     suspended now, it must not outlast this block. If this block is the one a generator left behind,
     what was opened since is no part of it and stays.
     """
-    found = _down_to(owner, block)
+    found = _down_to(owner, here)
     if not found:
-        return block
+        return here
     gone = found.pop()
-    left = gone.outer or block
+    left = gone.outer or _OUTERMOST
     for above in reversed(found):
         if above.names is not None and (gone.stays or not above.stays):
             left = _laid(above.names, above.owner, left, stays=above.stays)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
-import msgspec
 import wrapt
+from msgspec.structs import replace
 
 from tokenmeter.call import Call, unwatch, watch
-from tokenmeter.dialects import NO_COUNTS, UNREADABLE, Asked, Counts, Reading, objects
+from tokenmeter.dialects import UNREADABLE, Asked, Reading, objects
 from tokenmeter.dialects.objects import Objects
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import Usage, UsageEvent
+from tokenmeter.event import NOTHING, Usage, UsageEvent
 from tokenmeter.meter import Meter, default
 from tokenmeter.providers import Route
 
@@ -335,8 +335,7 @@ def metered(  # noqa: PLR0913 - the options of one decorator, each with its defa
     for name, source in sources._asdict().items():
         _check_source(name, source)
     dialect = Objects(counts_output=operation != "embeddings")
-    columns = {"provider": provider, "operation": operation, "source": "metered"}
-    route = Route(provider or "", dialect, known_host=True, fetches=False, columns=columns)
+    route = Route(provider, None, operation, dialect, known_host=True, source="metered")
 
     def decorate(function: F) -> F:
         what = "@tokenmeter.metered, or @tokenmeter.metered(model=…),"
@@ -394,7 +393,7 @@ class _Seam:
         return _Metering(call, account, many=self.many)
 
 
-_OUTPUT = ("output_", "reasoning_")
+_NO_OUTPUT = {n: None for n in Usage.__struct_fields__ if n.startswith(("output_", "reasoning_"))}
 
 
 class _Account:
@@ -441,28 +440,32 @@ class _Account:
     def reading(self) -> Reading:
         """Say what the call was, as far as it came."""
         found = UNREADABLE if self._said is None else self._seam.dialect.reading(self._said)
-        counts = self._counts(found)
+        usage = self._usage(found)
         if not self._seam.dialect.counts_output:
-            counts = {name: n for name, n in counts.items() if not name.startswith(_OUTPUT)}
-        return msgspec.structs.replace(
+            usage = replace(usage, **_NO_OUTPUT)
+        return replace(
             found,
-            counts=counts,
+            usage=usage,
             status=found.status if self.whole else None,
             error_type=found.error_type if self.whole else None,
-            final=self.whole or (found.final and counts is found.counts),
+            final=self.whole or (found.final and usage is found.usage),
             background=found.background and not self.is_explicit,
-            counted=self._is_counted(counts),
+            counted=self._is_counted(usage),
         )
 
-    def _counts(self, found: Reading) -> Counts:
+    def _usage(self, found: Reading) -> Usage:
         usage, _, completion = self._seam.sources
         if usage is not None:
-            return self._ask("usage", lambda given: objects.counts(usage(given))) or NO_COUNTS
+            return self._ask("usage", lambda given: objects.read(usage(given)).usage) or NOTHING
         made = objects.number(self._ask("completion", completion)) if completion else None
         if self._input_tokens is None and made is None:
-            return found.counts
-        given = {"input_tokens": self._input_tokens, "output_tokens": made}
-        return {name: found.counts.get(name) if n is None else n for name, n in given.items()}
+            return found.usage
+        return Usage(
+            input_tokens=found.usage.input_tokens
+            if self._input_tokens is None
+            else self._input_tokens,
+            output_tokens=found.usage.output_tokens if made is None else made,
+        )
 
     def _ask(self, source: str, piece: Callable[[Any], R]) -> R | None:
         if not self._results:
@@ -472,10 +475,9 @@ class _Account:
     def _run(
         self, source: str, piece: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R | None:
-        place, guard = f"{source} of {self._seam.name}", self._meter.guard
-        return None if guard.tripped(place) else guard.run(place, piece, *args, **kwargs)
+        return self._meter.guard.run(f"{source} of {self._seam.name}", piece, *args, **kwargs)
 
-    def _is_counted(self, counts: Counts) -> bool:
+    def _is_counted(self, usage: Usage) -> bool:
         """Say whether a call inside says the event of this answer.
 
         One that was completed with usage does. One that was left before its end, or goes on, does
@@ -483,7 +485,7 @@ class _Account:
         """
         if self.is_explicit or self._counted_inside:
             return self._counted_inside and not self.is_explicit
-        if any(counts.get(name) is not None for name in ("input_tokens", "output_tokens")):
+        if usage.input_tokens is not None or usage.output_tokens is not None:
             return False
         return self._left_inside or any(
             call.watched_by(self) for call in list(self._meter.open_calls)

@@ -1,8 +1,7 @@
 """The one place that catches broadly: what goes wrong in the meter stays in the meter.
 
 A failure is logged once per place, without the exception's text (it may hold what a user wrote),
-and counted. A place that fails a hundred times is reported as tripped, so that its owner can step
-aside.
+and counted. A dialect that fails a hundred times is switched off.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LIMIT = 100
-"""Failures after which a place is tripped."""
+"""Failures after which a dialect is switched off."""
 
 logger = logging.getLogger("tokenmeter")
 
@@ -36,7 +35,9 @@ class Guard:
             self.note(place, exc)
             return None
 
-    def done(self, place: str, piece: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+    def done(
+        self, place: str, piece: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
         """Call the piece and say whether it returned."""
         try:
             piece(*args, **kwargs)
@@ -50,21 +51,20 @@ class Guard:
         count = self.failures[place] = self.failures.get(place, 0) + 1
         if count == 1:
             logger.warning(
-                "%s failed with %s at %s; your call is not affected, further failures are only counted",
+                "%s failed with %s at %s; your call is not affected, "
+                "further failures are only counted",
                 place,
                 _kind(exc),
                 _where(exc),
             )
         elif count == LIMIT:
-            logger.warning("%s failed %d times and is switched off", place, LIMIT)
+            logger.warning(
+                "%s failed %d times; wire formats that do are switched off", place, LIMIT
+            )
 
     def count(self, place: str, times: int = 1) -> None:
         """Count what went wrong outside of us: bytes that nobody can read, and the like."""
         self.failures[place] = self.failures.get(place, 0) + times
-
-    def tripped(self, place: str) -> bool:
-        """Say whether a place has failed too often to go on."""
-        return self.failures.get(place, 0) >= LIMIT
 
 
 def _kind(exc: BaseException) -> str:

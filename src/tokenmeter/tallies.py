@@ -8,7 +8,6 @@ from decimal import Decimal
 from tokenmeter.event import UsageEvent
 
 
-
 class Tally:
     """Add up events, live; safe to read and to add to from any thread.
 
@@ -75,9 +74,7 @@ class Tally:
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
-        line = (
-            f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
-        )
+        line = f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
         notes = {
             "retries": self.attempts - self.calls,
             "failed": self.failed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -52,11 +52,15 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            (item,) = get_args(option)
-            return [fit for v in value if (fit := salvage(v, item)) is not None]
+            return _salvage_list(cast("list[Any]", value), *get_args(option))
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return _salvage_struct(value if isinstance(value, dict) else {}, option)
+            known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+            return _salvage_struct(known, option)
     return None
+
+
+def _salvage_list(value: list[Any], kind: Any) -> list[Any]:
+    return [fit for item in value if (fit := salvage(item, kind)) is not None]
 
 
 def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
@@ -72,20 +76,18 @@ def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
 def overlay(old: S | None, new: S | None) -> S | None:
     """Lay the newer of two cumulative reports over the older one, field by field.
 
-    A field that the newer one leaves out keeps its value; cumulative counts never shrink, so a
-    zero does not replace a positive number (gateways send a last event with zeros for what the
-    first one carried).
+    What the newer one leaves out keeps its value; what it says replaces, and is never added.
     """
     if old is None or new is None:
         return new or old
-    merged = {name: _newer(getattr(old, name), getattr(new, name)) for name in old.__struct_fields__}
-    return type(old)(**merged)
+    names = old.__struct_fields__
+    return type(old)(**{name: _newer(getattr(old, name), getattr(new, name)) for name in names})
 
 
 def _newer(old: Any, new: Any) -> Any:
     if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
         return overlay(old, new)
-    return old if new is None or (new == 0 and old) else new
+    return old if new is None else new
 
 
 def error_code(error: ErrorBody | None, default: str | None = None) -> str | None:

@@ -15,14 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
+from msgspec.structs import replace
 
-from tokenmeter.dialects import Asked, Counts, Dialect, Reading
+from tokenmeter.dialects import Asked, Dialect, Reading
 from tokenmeter.dialects.anthropic_messages import AnthropicMessages
 from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
 from tokenmeter.dialects.openai_responses import OpenAIResponses
-from tokenmeter.event import Usage
+from tokenmeter.event import NOTHING, Usage
 
 _CHAT, _RESPONSES = OpenAIChat(), OpenAIResponses()
 _EMBEDDINGS, _MESSAGES = OpenAIEmbeddings(), AnthropicMessages()
@@ -38,7 +39,7 @@ class Body(msgspec.Struct):
     dialect: Dialect | None = None
     body: Any = None
     model: str | None = None
-    counts: dict[str, Any] = {}
+    usage: Usage = NOTHING
 
 
 class Objects:
@@ -46,17 +47,11 @@ class Objects:
 
     name = "objects"
     marks: tuple[bytes, ...] = ()
+    request = msgspec.json.Decoder(Asked)
+    answer: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
     def __init__(self, *, counts_output: bool = True) -> None:
         self.counts_output = counts_output
-
-    def asked(self, body: bytes) -> Asked:  # noqa: ARG002
-        """Say nothing: what a function was asked is for the function seam to know."""
-        return Asked()
-
-    def parse(self, body: Any) -> Body:
-        """Take one value: a whole answer, or a list of chunks."""
-        return self.fold(None, body)
 
     def fold(self, body: Body | None, data: Any) -> Body:
         """Lay one more value over the values before it; cumulative counts replace."""
@@ -71,19 +66,19 @@ class Objects:
         """Say what all values mean."""
         if body.dialect is not None:
             return body.dialect.reading(body.body)
-        return Reading(recognised=bool(body.counts), model=body.model, counts=body.counts)
+        return Reading(recognised=body.usage != NOTHING, model=body.model, usage=body.usage)
 
 
-def counts(value: Any) -> Counts:
-    """Give the counts in a value that somebody says is the usage.
+def read(value: Any) -> Reading:
+    """Say what one value means: an answer, a usage, a list of chunks.
 
-    >>> counts({"input_tokens": 3, "output_tokens": -1})
-    {'input_tokens': 3, 'output_tokens': None}
-    >>> counts({"prompt_tokens": 3, "completion_tokens": 1})["input_tokens"]
+    >>> read({"input_tokens": 3, "output_tokens": -1}).usage.input_tokens
     3
+    >>> read({"prompt_tokens": 3, "completion_tokens": 1}).usage.output_tokens
+    1
     """
     objects = Objects()
-    return objects.reading(objects.parse(value)).counts
+    return objects.reading(objects.fold(None, value))
 
 
 def number(value: object) -> int | None:
@@ -112,7 +107,7 @@ class _Whole(NamedTuple):
     dialect: Dialect
 
     def __call__(self, body: Body, value: Any) -> None:
-        body.dialect, body.body = self.dialect, self.dialect.parse(_encoded(value))
+        body.dialect, body.body = self.dialect, decode(self.dialect.answer, _encoded(value))
 
 
 class _Part(NamedTuple):
@@ -151,7 +146,7 @@ def _own(body: Body, value: Any) -> None:
     named = {name: _get(value, name) for name in _OWN if _get(value, name) is not None}
     usage = decode(_own_decoder, msgspec.json.encode(named, enc_hook=_builtin))
     body.dialect, body.body = None, None
-    body.counts = {**body.counts, **{name: getattr(usage, name) for name in named}}
+    body.usage = replace(body.usage, **{name: getattr(usage, name) for name in named})
 
 
 def _carrier(body: Body, value: Any) -> None:
