@@ -37,6 +37,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         pending: The answer does not exist yet (a background response that is queued).
         background: The answer can be fetched again by its id, also by others.
         error_type: The vendor's own code of an error, never its text.
+        counted: Another call's event says this answer already.
     """
 
     recognised: bool = False
@@ -51,6 +52,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     final: bool = False
     pending: bool = False
     background: bool = False
+    counted: bool = False
 
 
 UNREADABLE = Reading()

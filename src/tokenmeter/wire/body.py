@@ -52,6 +52,11 @@ class StreamReader:
         self._scanning = threading.Lock()
 
     @property
+    def sent(self) -> bool:
+        """Whether the model was asked: there is a response, so it was."""
+        return True
+
+    @property
     def is_event_stream(self) -> bool:
         """Whether the bytes so far are server-sent events."""
         return isinstance(self._sink, EventScanner)
