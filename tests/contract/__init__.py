@@ -1,0 +1,1 @@
+"""Shapes times exits: what the wire contract is made of; `test_wire_contract.py` plays it."""

@@ -1,0 +1,43 @@
+"""Shapes times exits, with the real SDKs against a real server: one event, and nothing else changes.
+
+The cases are tables: ``contract/shapes.py`` has what can be called, ``contract/exits.py`` how a
+stream can be left.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from contract.colour import ASYNCIO, MODES, SYNC, Mode
+from contract.shapes import SHAPES
+from contract.stage import Case, prove
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collecting_is_cheap() -> Iterator[None]:
+    """Keep what exists now out of every collection: a case collects only its own."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def named(case: Case) -> str:
+    return f"{case.vendor} {case.name}"
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("shape", SHAPES, ids=named)
+def test_a_call_of_a_wrapped_client_is_seen_once_and_looks_as_ever(shape: Case, mode: Mode) -> None:
+    prove(shape, mode, "wrap")
+
+
+@pytest.mark.parametrize("wiring", ["instrument", "both"])
+@pytest.mark.parametrize("mode", [SYNC, ASYNCIO], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("shape", SHAPES, ids=named)
+def test_a_call_in_an_instrumented_process_is_seen_once_and_looks_as_ever(
+    shape: Case, mode: Mode, wiring: str
+) -> None:
+    prove(shape, mode, wiring)
