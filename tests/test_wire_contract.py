@@ -15,11 +15,15 @@ from contract.shapes import SHAPES
 from contract.stage import Case, prove
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def _collecting_is_cheap() -> Iterator[None]:
-    """Keep what exists now out of every collection: a case collects only its own."""
-    gc.collect()
+    """Keep what exists out of a case's collections: it collects only its own garbage."""
     gc.freeze()
+    yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _thawing() -> Iterator[None]:
     yield
     gc.unfreeze()
 

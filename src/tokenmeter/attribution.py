@@ -2,10 +2,16 @@
 
 Each ``attribute`` block lays its names over those of the block around it. What is in force where a
 call is made belongs to that call, whoever reads its answer later.
+
+The blocks in force are a chain of immutable links, so a task or thread that copied the context
+keeps what it copied. Nothing here holds a token of the context variable: a generator may be left
+suspended inside a block, and closed much later, in another context.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -25,11 +31,15 @@ NOBODY: Columns = MappingProxyType({})
 
 class _Block(NamedTuple):
     columns: Columns
-    owner: object
+    owner: object  # who opened it, and who alone takes it away
+    names: attribute | None
+    stays: bool  # opened by a generator's own `with`, so it may outlast blocks that are below it
     outer: _Block | None
 
 
-_block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+_block: ContextVar[_Block] = ContextVar(
+    "tokenmeter_block", default=_Block(NOBODY, None, None, False, None)
+)
 
 
 def columns() -> Columns:
@@ -46,7 +56,9 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
     """Say whom and what the calls inside are for; inner blocks win over outer ones.
 
     A context manager and a decorator: of functions, coroutine functions, generators and
-    asynchronous generators, whose consumers stay outside of the block.
+    asynchronous generators, whose consumers stay outside of the block. (A ``with`` block around a
+    ``yield`` shows to the consumer, as every context variable does; decorate the generator.)
+    One instance may be used any number of times, also at once.
 
     Args:
         user: The person behind the calls.
@@ -100,19 +112,12 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 )
 
     def __enter__(self) -> Self:
-        outer = _block.get()
-        _block.set(_Block(self._over(outer.columns), self, outer))
+        stays = bool(sys._getframe(1).f_code.co_flags & _GENERATES)
+        _block.set(_laid(self, self, _block.get(), stays=stays))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        # No token: a generator may be closed in a context that never entered the block, and an
-        # inner block may still be open in a generator that was left suspended.
-        block = _block.get()
-        while block.outer is not None:
-            if block.owner is self:
-                _block.set(block.outer)
-                return
-            block = block.outer
+        _block.set(_without(self, _block.get()))
 
     def _over(self, outer: Columns) -> Columns:
         columns: dict[str, Any] = {**outer, **self._names}
@@ -125,7 +130,72 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         return columns
 
     def __call__(self, function: F) -> F:
-        """Decorate a function so that its body runs inside the block."""
+        """Decorate a function so that its body runs inside the block.
+
+        Raises:
+            ConfigurationError: It is not a function; of a class, decorate the methods.
+        """
         from tokenmeter.functions import inside
 
-        return inside(self, function)
+        return inside(lambda: _Stints(self), function)
+
+
+class _Stints:
+    """A block that a function enters for each stretch of its run, a generator for each step.
+
+    Blocks that the function itself opened and that are still open when it is left are taken along,
+    and laid again when it goes on; so its consumer never sees them.
+    """
+
+    __slots__ = ("_laid",)
+
+    def __init__(self, names: attribute) -> None:
+        self._laid: tuple[tuple[attribute, object, bool], ...] = ((names, self, False),)
+
+    def __enter__(self) -> None:
+        block = _block.get()
+        for names, owner, stays in self._laid:
+            block = _laid(names, owner, block, stays=stays)
+        _block.set(block)
+
+    def __exit__(self, *_exc: object) -> None:
+        found = _down_to(self, _block.get())
+        if found:
+            self._laid = tuple((b.names, b.owner, b.stays) for b in reversed(found) if b.names)
+            _block.set(found[-1].outer or _block.get())
+
+
+_GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
+def _laid(names: attribute, owner: object, outer: _Block, *, stays: bool) -> _Block:
+    return _Block(names._over(outer.columns), owner, names, stays, outer)
+
+
+def _down_to(owner: object, block: _Block | None) -> list[_Block]:
+    """Give the blocks from the innermost to the owner's; none when it has none here."""
+    found: list[_Block] = []
+    while block is not None:
+        found.append(block)
+        if block.owner is owner:
+            return found
+        block = block.outer
+    return []
+
+
+def _without(owner: object, block: _Block) -> _Block:
+    """Take the owner's innermost block away; without one, in another context, nothing.
+
+    What stands above it was opened later and not closed. If that was by a generator that is
+    suspended now, it must not outlast this block. If this block is the one a generator left behind,
+    what was opened since is no part of it and stays.
+    """
+    found = _down_to(owner, block)
+    if not found:
+        return block
+    gone = found.pop()
+    left = gone.outer or block
+    for above in reversed(found):
+        if above.names is not None and (gone.stays or not above.stays):
+            left = _laid(above.names, above.owner, left, stays=above.stays)
+    return left
