@@ -10,9 +10,16 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from contract.colour import ASYNCIO, MODES, SYNC, Mode
+from contract.colour import ASYNC_MODES, ASYNCIO, MODES, SYNC, Mode
+from contract.exits import CANCELLED, LEFT
 from contract.shapes import SHAPES
 from contract.stage import Case, prove
+
+
+pytestmark = pytest.mark.filterwarnings(
+    # trio says so of the SDKs' own generators, with and without us
+    r"ignore:Async generator '(openai|anthropic|httpx2?|httpcore2?)\..* was garbage collected"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +52,23 @@ def test_a_call_in_an_instrumented_process_is_seen_once_and_looks_as_ever(
     shape: Case, mode: Mode, wiring: str
 ) -> None:
     prove(shape, mode, wiring)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("stream", LEFT, ids=named)
+def test_a_stream_is_seen_once_however_it_is_left(stream: Case, mode: Mode) -> None:
+    prove(stream, mode, "wrap")
+
+
+@pytest.mark.parametrize("mode", ASYNC_MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("stream", CANCELLED, ids=named)
+def test_a_stream_is_seen_once_when_its_reader_is_cancelled(stream: Case, mode: Mode) -> None:
+    prove(stream, mode, "wrap")
+
+
+@pytest.mark.parametrize("mode", [SYNC, ASYNCIO], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("stream", LEFT, ids=named)
+def test_a_stream_under_two_hooks_is_seen_once_however_it_is_left(
+    stream: Case, mode: Mode
+) -> None:
+    prove(stream, mode, "both")

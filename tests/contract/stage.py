@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import gc
 import operator
+import re
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
@@ -278,7 +279,7 @@ def check_event(event: UsageEvent, want: Expect, account: list[Served]) -> None:
 def fact(thing: Any) -> Any:
     """Give what can be compared of what a caller saw, types included."""
     if isinstance(thing, BaseException):
-        return (type(thing), str(thing), *_facts_of_error(thing))
+        return _facts_of_error(thing)
     if hasattr(thing, "http_response"):
         response = thing.http_response
         return (type(thing), type(response), response.status_code, dict(response.headers))
@@ -289,8 +290,9 @@ def fact(thing: Any) -> Any:
 
 def _facts_of_error(exc: BaseException) -> list[Any]:
     names = ("status_code", "code", "type", "body", "request_id")
-    cause = exc.__cause__ and (type(exc.__cause__), str(exc.__cause__))
-    return [*(getattr(exc, name, None) for name in names), cause]
+    cause = exc.__cause__ and _facts_of_error(exc.__cause__)
+    said = re.sub(r"127\.0\.0\.1:\d+", "the server", str(exc))
+    return [type(exc), said, *(getattr(exc, name, None) for name in names), cause]
 
 
 @contextlib.contextmanager
