@@ -7,13 +7,18 @@ stream can be left.
 from __future__ import annotations
 
 import gc
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
+import openai
 import pytest
 from contract.colour import ASYNC_MODES, ASYNCIO, MODES, SYNC, Mode
 from contract.exits import CANCELLED, LEFT
-from contract.shapes import SHAPES
-from contract.stage import Case, prove
+from contract.shapes import OPENAI, SHAPES
+from contract.stage import TLS, Case, Stage, http_client_of, play, prove
+from contract.transports import Raised, keep_what_is_raised
 
 
 pytestmark = pytest.mark.filterwarnings(
@@ -72,3 +77,48 @@ def test_a_stream_under_two_hooks_is_seen_once_however_it_is_left(
     stream: Case, mode: Mode
 ) -> None:
     prove(stream, mode, "both")
+
+
+def legacy_http_client(vendor: str, mode: Mode) -> Any:
+    return (httpx.AsyncClient if mode.is_async else httpx.Client)(verify=TLS)
+
+
+@pytest.mark.skipif(openai.__version__ < "3", reason="openai before 3 sits on httpx by itself")
+@pytest.mark.parametrize("mode", [SYNC, ASYNCIO], ids=lambda mode: mode.name)
+@pytest.mark.parametrize("shape", OPENAI, ids=named)
+def test_a_call_over_the_older_http_library_is_seen_once_and_looks_as_ever(
+    shape: Case, mode: Mode
+) -> None:
+    older = dataclasses.replace(
+        shape, name=f"{shape.name} over httpx", http_client=legacy_http_client
+    )
+    prove(older, mode, "wrap")
+
+
+FAILURES = ("closed port", "too long", "hung up on", "cut off", "cut off in its body", "stalls")
+FAILING = [shape for shape in SHAPES if shape.name.endswith(FAILURES)]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("shape", FAILING, ids=named)
+def test_an_exception_of_the_transport_reaches_the_caller_as_the_same_object(
+    shape: Case, mode: Mode
+) -> None:
+    raised: Raised = []
+    caught: Raised = []
+
+    def http_client(vendor: str, mode: Mode) -> Any:
+        made = http_client_of(vendor, mode)
+        keep_what_is_raised(made, raised)
+        return made
+
+    async def call(stage: Stage) -> None:
+        try:
+            await shape.call(stage)
+        except Exception as exc:
+            caught.append(exc)
+
+    play(dataclasses.replace(shape, call=call, http_client=http_client), mode, "wrap")
+    assert len(raised) == len(caught) == 1
+    assert raised[0] in (caught[0], caught[0].__cause__)
+    assert caught[0].__context__ in (raised[0], raised[0].__context__)

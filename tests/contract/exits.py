@@ -345,6 +345,18 @@ async def cancel_inside_with(kind: Kind, stage: Stage) -> Any:
     return reader.ended_by
 
 
+def cancel_before_an_answer(path: str, asked: Any) -> Callable[[Stage], Any]:
+    """Cancel a call while the server has not answered it."""
+
+    async def call(stage: Stage) -> Any:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: at(stage.client, path)(**asked))
+            assert await anyio.to_thread.run_sync(stage.gates[0].wait_reached)
+            tasks.cancel_scope.cancel()
+
+    return call
+
+
 EXITS = (
     Exit(name="read to its end", leave=exhaust, sees="well"),
     Exit(name="read to its end inside its with", leave=exhaust_inside_with, sees="well"),
@@ -365,4 +377,19 @@ CANCELLATIONS = (
     Exit(name="cancelled inside its with", leave=cancel_inside_with, sees="left", script=(HELD,)),
 )
 LEFT = tuple(way.of(kind) for kind in KINDS for way in EXITS)
-CANCELLED = tuple(way.of(kind) for kind in KINDS for way in CANCELLATIONS)
+UNANSWERED = tuple(
+    Case(
+        name=f"{name} cancelled before its answer",
+        vendor=vendor,
+        call=cancel_before_an_answer(path, asked),
+        script=(Answer(gate=Gate()),),
+        events=(Expect(status="abandoned", http_status=None, served=None, **UNKNOWN),),
+    )
+    for vendor, name, path, asked in (
+        ("openai", "chat", "chat.completions.create", CHAT),
+        ("openai", "response stream", "responses.create", RESPONSE | STREAM),
+        ("anthropic", "message", "messages.create", MESSAGE),
+        ("anthropic", "message stream", "messages.create", MESSAGE | STREAM),
+    )
+)
+CANCELLED = (*UNANSWERED, *(way.of(kind) for kind in KINDS for way in CANCELLATIONS))

@@ -127,9 +127,7 @@ def with_options(call: Call, **options: Any) -> Call:
     """Make the call on a copy of the client."""
 
     async def copied(stage: Stage) -> Any:
-        client = stage.client.with_options(**options)
-        assert client is not stage.client
-        return await call(Stage(stage.mode, stage.vendor, stage.server, client, stage.gates))
+        return await call(stage.copied(**options))
 
     return copied
 
@@ -138,8 +136,7 @@ def impatient(call: Call, read_s: float) -> Call:
     """Make the call with a read timeout."""
 
     async def hurried(stage: Stage) -> Any:
-        timeout = stage.sdk.Timeout(10, read=read_s)
-        return await with_options(call, timeout=timeout)(stage)
+        return await call(stage.copied(timeout=stage.sdk.Timeout(10, read=read_s)))
 
     return hurried
 
@@ -149,9 +146,24 @@ def nowhere(call: Call) -> Call:
 
     async def refused(stage: Stage) -> Any:
         with closed_port() as port:
-            return await with_options(call, base_url=f"http://127.0.0.1:{port}/v1")(stage)
+            return await call(stage.copied(base_url=f"http://127.0.0.1:{port}/v1"))
 
     return refused
+
+
+def at_once(path: str, asked: Any, items: int) -> Call:
+    """Read items while the server stands still after as many; only then let it go on."""
+
+    async def call(stage: Stage) -> Any:
+        patient = stage.copied(timeout=5)
+        seen = []
+        async for item in each(await do(at(patient.client, path)(**asked, stream=True))):
+            seen.append(item)
+            if len(seen) == items:
+                stage.gates[0].open()
+        return seen
+
+    return call
 
 
 async def poll(stage: Stage) -> Any:
@@ -161,6 +173,28 @@ async def poll(stage: Stage) -> Any:
     states = [answer.status for answer in (queued, *fetched)]
     assert states == ["queued", "in_progress", "completed", "completed"]
     return [queued, *fetched]
+
+
+async def start_only(stage: Stage) -> Any:
+    """Start a response in the background and never come back."""
+    return await do(stage.client.responses.create(**RESPONSE, background=True))
+
+
+async def stream_then_fetch(stage: Stage) -> Any:
+    """Stream a response that is made in the background, and fetch it afterwards."""
+    stream = await do(stage.client.responses.create(**RESPONSE, background=True, stream=True))
+    seen = [item async for item in each(stream)]
+    return [*seen, await do(stage.client.responses.retrieve(seen[0].response.id))]
+
+
+async def leave_then_fetch(stage: Stage) -> Any:
+    """Leave such a stream early, and fetch the answer afterwards."""
+    stream = await do(stage.client.responses.create(**RESPONSE, background=True, stream=True))
+    async with opened(stream):
+        async for item in each(stream):
+            answer_id = item.response.id
+            break
+    return [await do(stage.client.responses.retrieve(answer_id)) for _ in range(2)]
 
 
 async def retrieve(stage: Stage) -> Any:
@@ -244,6 +278,16 @@ OPENAI = (
     openai("chat streaming response by lines", streaming_lines(_CHAT, CHAT)),
     openai("chat streaming response never read", streaming(_CHAT, CHAT), UNREAD),
     openai("chat stream", iterating(_CHAT, CHAT, stream_options=USAGE)),
+    openai(
+        "chat stream that goes on when its first items were read",
+        at_once(_CHAT, CHAT | {"stream_options": USAGE}, items=3),
+        script=(Answer(gate=Gate(after=3)),),
+    ),
+    openai(
+        "response stream that goes on when its first items were read",
+        at_once(_RESP, RESPONSE, items=5),
+        script=(Answer(gate=Gate(after=5), encoding="gzip"),),
+    ),
     openai("chat stream of two choices", iterating(_CHAT, CHAT, stream_options=USAGE, n=2)),
     openai("chat stream of a tool", iterating(_CHAT, CHAT, stream_options=USAGE, tools=[TOOL])),
     openai("chat stream without usage", iterating(_CHAT, CHAT), NO_USAGE),
@@ -322,6 +366,9 @@ OPENAI = (
     openai("response cut short", returning(_RESP, RESPONSE, max_output_tokens=2)),
     openai("response stream cut short", iterating(_RESP, RESPONSE, max_output_tokens=2)),
     openai("response in the background, polled", poll, Expect(served=1)),
+    openai("response in the background, never fetched", start_only, events=()),
+    openai("response in the background, streamed, then fetched", stream_then_fetch),
+    openai("response in the background, stream left, then fetched", leave_then_fetch),
     openai("response fetched again", retrieve),
     openai("list of models", models, events=()),
     openai(
@@ -442,6 +489,11 @@ ANTHROPIC = (
     anthropic("message streaming response as text and JSON", streaming(_MSG, MESSAGE, "text", "json")),
     anthropic("message streaming response never read", streaming(_MSG, MESSAGE), UNREAD),
     anthropic("message stream", iterating(_MSG, MESSAGE)),
+    anthropic(
+        "message stream that goes on when its first items were read",
+        at_once(_MSG, MESSAGE, items=3),
+        script=(Answer(gate=Gate(after=4)),),  # the third event is a ping, which the SDK keeps
+    ),
     anthropic("message stream of a tool", iterating(_MSG, MESSAGE, tools=[MESSAGE_TOOL])),
     anthropic("message raw stream", raw(_MSG, MESSAGE, stream=True)),
     anthropic(

@@ -21,7 +21,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from contract.colour import Mode, do, opened, run
+from contract.colour import Mode, opened, run
 
 from tokenmeter import Meter, UsageEvent, attribute, check_invariants
 from tokenmeter.event import Provenance, Status
@@ -40,7 +40,7 @@ CLIENTS = {
     "openai": ("OpenAI", "AsyncOpenAI"),
     "anthropic": ("Anthropic", "AsyncAnthropic"),
 }
-_TLS = ssl.create_default_context()  # one for all clients: making it is most of making a client
+TLS = ssl.create_default_context()  # one for all clients: making it is most of making a client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,45 @@ NONE = {"input": "none", "output": "none"}
 UNKNOWN = {"input": "unknown", "output": "unknown"}
 
 
+@dataclass
+class Stage:
+    """What a call has at hand."""
+
+    mode: Mode
+    vendor: str
+    server: ModelServer
+    client: Any
+    gates: list[Gate]
+
+    @property
+    def sdk(self) -> Any:
+        return SDKS[self.vendor]
+
+    def copied(self, **options: Any) -> Stage:
+        """Give the same stage with a copy of the client that has other options."""
+        return dataclasses.replace(self, client=self.client.with_options(**options))
+
+
+@dataclass
+class Played:
+    seen: Any
+    account: list[Served]
+    events: list[UsageEvent]
+
+
+def http_client_of(vendor: str, mode: Mode) -> Any:
+    """Make the HTTP client that an SDK would make for itself."""
+    kind = "DefaultAsyncHttpxClient" if mode.is_async else "DefaultHttpxClient"
+    return getattr(SDKS[vendor], kind)(verify=TLS)
+
+
+def client_of(vendor: str, mode: Mode, server: ModelServer, http_client: Any) -> Any:
+    """Make a client of an SDK, one that does not retry."""
+    made = getattr(SDKS[vendor], CLIENTS[vendor][mode.is_async])
+    url = server.openai_url if vendor == "openai" else server.url
+    return made(base_url=url, api_key="k", max_retries=0, http_client=http_client)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One thing a user may do, and the events that must come of it."""
@@ -76,30 +115,7 @@ class Case:
     script: tuple[Answer, ...] = ()
     events: tuple[Expect, ...] = (WELL,)
     needs: str | None = None  # dotted path on the client that not every SDK has
-
-
-@dataclass
-class Stage:
-    """What a call has at hand."""
-
-    mode: Mode
-    vendor: str
-    server: ModelServer
-    client: Any
-    gates: list[Gate]
-    raised: list[BaseException] = field(default_factory=list)
-    """What the transport raised, as objects."""
-
-    @property
-    def sdk(self) -> Any:
-        return SDKS[self.vendor]
-
-
-@dataclass
-class Played:
-    seen: Any
-    account: list[Served]
-    events: list[UsageEvent]
+    http_client: Callable[[str, Mode], Any] = http_client_of
 
 
 @contextlib.contextmanager
@@ -170,7 +186,8 @@ def _with_gates(script: tuple[Answer, ...], gates: list[Gate]) -> Iterator[Answe
 async def _scene(
     case: Case, mode: Mode, server: ModelServer, gates: list[Gate], metered: Callable[[Any], Any]
 ) -> Any:
-    made = client(case.vendor, mode, server)
+    http_client = case.http_client(case.vendor, mode)
+    made = client_of(case.vendor, mode, server, http_client)
     assert metered(made) is made
     async with opened(made):
         stage = Stage(mode, case.vendor, server, made, gates)
@@ -180,16 +197,6 @@ async def _scene(
             raise
         except Exception as exc:  # httpx's own ones too: anthropic lets them through
             return fact(exc)
-
-
-def client(vendor: str, mode: Mode, server: ModelServer, **more: Any) -> Any:
-    """Make a client of an SDK that does not retry."""
-    sdk = SDKS[vendor]
-    url = server.openai_url if vendor == "openai" else server.url
-    kind = "DefaultAsyncHttpxClient" if mode.is_async else "DefaultHttpxClient"
-    http_client = getattr(sdk, kind)(verify=_TLS)
-    made = getattr(sdk, CLIENTS[vendor][mode.is_async])
-    return made(base_url=url, api_key="k", max_retries=0, http_client=http_client, **more)
 
 
 @functools.cache
@@ -301,25 +308,3 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
-
-
-def keep_what_is_raised(stage: Stage) -> None:
-    """Note every exception that the client's transport raises, as the object that it is."""
-    http_client = stage.client._client
-    transport = http_client._transport
-    name = "handle_async_request" if stage.mode.is_async else "handle_request"
-    setattr(transport, name, _noting(stage, getattr(transport, name)))
-
-
-def _noting(stage: Stage, handle: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    async def handle_async_request(request: Any) -> Any:
-        try:
-            return await do(handle(request))
-        except BaseException as exc:
-            stage.raised.append(exc)
-            raise
-
-    def handle_request(request: Any) -> Any:
-        return run(stage.mode, handle_async_request, request)
-
-    return handle_async_request if stage.mode.is_async else handle_request
