@@ -39,6 +39,12 @@ class Pending:
             self._worker = threading.Thread(target=self._work, name="tokenmeter", daemon=True)
             self._worker.start()
 
+    def stop(self) -> None:
+        """Let the worker end; `start` makes another, and `drain` works without one."""
+        if self._worker is not None:
+            self._worker = None
+            self.put(_nothing)
+
     def put(self, job: Job) -> None:
         """Add a job; safe in a finaliser."""
         self._arrived = next(self._arrivals)
@@ -60,7 +66,7 @@ class Pending:
             return self._progress.wait_for(lambda: self._done >= goal, timeout)
 
     def _work(self) -> None:
-        while True:
+        while self._worker is threading.current_thread():
             self._do(block=True)
 
     def _do(self, *, block: bool) -> bool:
@@ -73,3 +79,7 @@ class Pending:
             self._done += 1
             self._progress.notify_all()
         return True
+
+
+def _nothing() -> None:
+    """Do no job: what a stopped worker wakes up for."""
