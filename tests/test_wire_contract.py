@@ -73,9 +73,7 @@ def test_a_stream_is_seen_once_when_its_reader_is_cancelled(stream: Case, mode: 
 
 @pytest.mark.parametrize("mode", [SYNC, ASYNCIO], ids=lambda mode: mode.name)
 @pytest.mark.parametrize("stream", LEFT, ids=named)
-def test_a_stream_under_two_hooks_is_seen_once_however_it_is_left(
-    stream: Case, mode: Mode
-) -> None:
+def test_a_stream_under_two_hooks_is_seen_once_however_it_is_left(stream: Case, mode: Mode) -> None:
     prove(stream, mode, "both")
 
 

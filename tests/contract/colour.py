@@ -102,5 +102,3 @@ class _Entered:
 
     async def __aexit__(self, *raised: Any) -> Any:
         return self._manager.__exit__(*raised)
-
-

@@ -253,7 +253,11 @@ UNREAD = Expect(status="abandoned", **UNKNOWN)
 
 
 _CHAT, _LEGACY, _EMBED = "chat.completions.create", "completions.create", "embeddings.create"
-_CHAT_HELPER, _RESP, _RESP_HELPER = "chat.completions.stream", "responses.create", "responses.stream"
+_CHAT_HELPER, _RESP, _RESP_HELPER = (
+    "chat.completions.stream",
+    "responses.create",
+    "responses.stream",
+)
 _MSG, _MSG_HELPER = "messages.create", "messages.stream"
 _BETA, _BETA_HELPER = "beta.messages.create", "beta.messages.stream"
 
@@ -302,9 +306,7 @@ OPENAI = (
         streaming_lines(_CHAT, CHAT, stream=True, stream_options=USAGE),
     ),
     openai("chat helper", helping(_CHAT_HELPER, CHAT, stream_options=USAGE), needs=_CHAT_HELPER),
-    openai(
-        "chat helper without usage", helping(_CHAT_HELPER, CHAT), NO_USAGE, needs=_CHAT_HELPER
-    ),
+    openai("chat helper without usage", helping(_CHAT_HELPER, CHAT), NO_USAGE, needs=_CHAT_HELPER),
     openai(
         "chat helper asked for its final completion",
         helping(_CHAT_HELPER, CHAT, "get_final_completion", stream_options=USAGE),
@@ -443,9 +445,7 @@ OPENAI = (
         CUT,
         script=(Answer(ending="cut", stop_after=3),),
     ),
-    openai(
-        "chat hung up on", returning(_CHAT, CHAT), HUNG_UP, script=(Answer(ending="hangup"),)
-    ),
+    openai("chat hung up on", returning(_CHAT, CHAT), HUNG_UP, script=(Answer(ending="hangup"),)),
     openai("chat to a closed port", nowhere(returning(_CHAT, CHAT)), FAILED_NOWHERE),
     openai("chat stream to a closed port", nowhere(iterating(_CHAT, CHAT)), FAILED_NOWHERE),
     openai(
@@ -486,7 +486,9 @@ ANTHROPIC = (
     anthropic("message cut short", returning(_MSG, MESSAGE | {"max_tokens": 2})),
     anthropic("message raw", raw(_MSG, MESSAGE)),
     anthropic("message streaming response parsed", streaming(_MSG, MESSAGE, "parse")),
-    anthropic("message streaming response as text and JSON", streaming(_MSG, MESSAGE, "text", "json")),
+    anthropic(
+        "message streaming response as text and JSON", streaming(_MSG, MESSAGE, "text", "json")
+    ),
     anthropic("message streaming response never read", streaming(_MSG, MESSAGE), UNREAD),
     anthropic("message stream", iterating(_MSG, MESSAGE)),
     anthropic(
@@ -496,9 +498,7 @@ ANTHROPIC = (
     ),
     anthropic("message stream of a tool", iterating(_MSG, MESSAGE, tools=[MESSAGE_TOOL])),
     anthropic("message raw stream", raw(_MSG, MESSAGE, stream=True)),
-    anthropic(
-        "message streaming response parsed into a stream", streaming_parsed(_MSG, MESSAGE)
-    ),
+    anthropic("message streaming response parsed into a stream", streaming_parsed(_MSG, MESSAGE)),
     anthropic(
         "message streaming response of a stream by lines",
         streaming_lines(_MSG, MESSAGE, stream=True),
@@ -512,9 +512,7 @@ ANTHROPIC = (
         "message helper asked for its final message",
         helping(_MSG_HELPER, MESSAGE, "get_final_message", tools=[MESSAGE_TOOL]),
     ),
-    anthropic(
-        "message helper read until it is done", helping(_MSG_HELPER, MESSAGE, "until_done")
-    ),
+    anthropic("message helper read until it is done", helping(_MSG_HELPER, MESSAGE, "until_done")),
     anthropic("message with options", with_options(returning(_MSG, MESSAGE), timeout=30)),
     anthropic("beta message", returning(_BETA, MESSAGE, betas=["x"])),
     anthropic("beta message stream", iterating(_BETA, MESSAGE)),
