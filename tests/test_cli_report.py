@@ -168,7 +168,7 @@ def test_every_column_can_group(
     assert grouped(capsys, ledger, by) == attempts
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_the_table_fits_the_terminal_and_hides_no_number(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -182,6 +182,15 @@ def test_the_table_fits_the_terminal_and_hides_no_number(
     assert shown.count("u") >= 90
     assert "1,000" in shown
     assert "\x1b" not in shown
+
+
+def test_a_terminal_narrower_than_the_numbers_still_gets_all_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    huge = msgspec.structs.replace(LEDGER[0], input_tokens=10**12, output_tokens=10**11)
+    shown = report(capsys, written(tmp_path / "huge.jsonl", [huge]))
+    assert (shown.count("1,000,000,000,000"), shown.count("100,000,000,000")) == (2, 2)
 
 
 def test_the_table_leaves_out_counts_that_say_nothing(

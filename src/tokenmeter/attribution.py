@@ -2,63 +2,42 @@
 
 Each ``attribute`` block lays its names over those of the block around it. What is in force where a
 call is made belongs to that call, whoever reads its answer later.
-
-The blocks in force are a chain of immutable links, so a task or thread that copied the context
-keeps what it copied. Nothing here holds a token of the context variable: a generator may be left
-suspended inside a block, and closed much later, in another context.
 """
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeVar
 
+import msgspec
+
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import Attribution, Tags, TagValue
+from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-Columns = Mapping[str, Any]
-"""What is known of an attribution: fields of `tokenmeter.event.Attribution` by name."""
-
-NOBODY: Columns = MappingProxyType({})
-
-
 class _Block(NamedTuple):
-    columns: Columns
-    owner: object  # who opened it, and who alone takes it away
-    names: attribute | None
-    stays: bool  # opened by a generator's own `with`, so it may outlast blocks that are below it
+    attribution: Attribution
+    owner: object
     outer: _Block | None
 
 
-_block: ContextVar[_Block] = ContextVar(
-    "tokenmeter_block", default=_Block(NOBODY, None, None, False, None)
-)
-
-
-def columns() -> Columns:
-    """Give what is known of whom the calls made here are for."""
-    return _block.get().columns
+block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+"""The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 
 def current() -> Attribution:
     """Give the attribution in force here."""
-    return Attribution(**columns())
+    return block.get().attribution
 
 
 class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
     """Say whom and what the calls inside are for; inner blocks win over outer ones.
 
     A context manager and a decorator: of functions, coroutine functions, generators and
-    asynchronous generators, whose consumers stay outside of the block. (A ``with`` block around a
-    ``yield`` shows to the consumer, as every context variable does; decorate the generator.)
-    One instance may be used any number of times, also at once.
+    asynchronous generators, whose consumers stay outside of the block.
 
     Args:
         user: The person behind the calls.
@@ -112,90 +91,32 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 )
 
     def __enter__(self) -> Self:
-        stays = bool(sys._getframe(1).f_code.co_flags & _GENERATES)
-        _block.set(_laid(self, self, _block.get(), stays=stays))
+        outer = block.get()
+        block.set(_Block(self._over(outer.attribution), self, outer))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        _block.set(_without(self, _block.get()))
+        # No token: a generator may be closed in a context that never entered the block, and an
+        # inner block may still be open in a generator that was left suspended.
+        here = block.get()
+        while here.outer is not None:
+            if here.owner is self:
+                block.set(here.outer)
+                return
+            here = here.outer
 
-    def _over(self, outer: Columns) -> Columns:
-        columns: dict[str, Any] = {**outer, **self._names}
-        if "user" in self._names:
-            columns["user_origin"] = "explicit"
-        if "agent" in self._names and "agent" in outer:
-            columns["agent"] = f"{outer['agent']}/{self._names['agent']}"
+    def _over(self, outer: Attribution) -> Attribution:
+        changes: dict[str, Any] = dict(self._names)
+        if "user" in changes:
+            changes["user_origin"] = "explicit"
+        if outer.agent is not None and "agent" in changes:
+            changes["agent"] = f"{outer.agent}/{changes['agent']}"
         if self._tags:
-            columns["tags"] = Tags({**outer.get("tags", {}), **self._tags})
-        return columns
+            changes["tags"] = Tags({**(outer.tags or {}), **self._tags})
+        return msgspec.structs.replace(outer, **changes)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function so that its body runs inside the block.
-
-        Raises:
-            ConfigurationError: It is not a function; of a class, decorate the methods.
-        """
+        """Decorate a function so that its body runs inside the block."""
         from tokenmeter.functions import inside
 
-        return inside(lambda: _Stints(self), function)
-
-
-class _Stints:
-    """A block that a function enters for each stretch of its run, a generator for each step.
-
-    Blocks that the function itself opened and that are still open when it is left are taken along,
-    and laid again when it goes on; so its consumer never sees them.
-    """
-
-    __slots__ = ("_laid",)
-
-    def __init__(self, names: attribute) -> None:
-        self._laid: tuple[tuple[attribute, object, bool], ...] = ((names, self, False),)
-
-    def __enter__(self) -> None:
-        block = _block.get()
-        for names, owner, stays in self._laid:
-            block = _laid(names, owner, block, stays=stays)
-        _block.set(block)
-
-    def __exit__(self, *_exc: object) -> None:
-        found = _down_to(self, _block.get())
-        if found:
-            self._laid = tuple((b.names, b.owner, b.stays) for b in reversed(found) if b.names)
-            _block.set(found[-1].outer or _block.get())
-
-
-_GENERATES = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-
-
-def _laid(names: attribute, owner: object, outer: _Block, *, stays: bool) -> _Block:
-    return _Block(names._over(outer.columns), owner, names, stays, outer)
-
-
-def _down_to(owner: object, block: _Block | None) -> list[_Block]:
-    """Give the blocks from the innermost to the owner's; none when it has none here."""
-    found: list[_Block] = []
-    while block is not None:
-        found.append(block)
-        if block.owner is owner:
-            return found
-        block = block.outer
-    return []
-
-
-def _without(owner: object, block: _Block) -> _Block:
-    """Take the owner's innermost block away; without one, in another context, nothing.
-
-    What stands above it was opened later and not closed. If that was by a generator that is
-    suspended now, it must not outlast this block. If this block is the one a generator left behind,
-    what was opened since is no part of it and stays.
-    """
-    found = _down_to(owner, block)
-    if not found:
-        return block
-    gone = found.pop()
-    left = gone.outer or block
-    for above in reversed(found):
-        if above.names is not None and (gone.stays or not above.stays):
-            left = _laid(above.names, above.owner, left, stays=above.stays)
-    return left
+        return inside(self, function)

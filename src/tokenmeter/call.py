@@ -6,9 +6,8 @@ when it is closed it says one `UsageEvent`. This is the path of every call, so i
 
 from __future__ import annotations
 
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,8 +17,9 @@ import msgspec
 
 from tokenmeter import attribution
 from tokenmeter.answers import Answers
-from tokenmeter.dialects import NO_COUNTS, UNREADABLE, Asked, Reading
-from tokenmeter.event import SCHEMA, Provenance, Status, UsageEvent
+from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
+from tokenmeter.dialects.fields import decode
+from tokenmeter.event import HOST, NOTHING, SCHEMA, Provenance, Status, UsageEvent
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
@@ -29,13 +29,11 @@ from tokenmeter.wire.claim import claimed
 
 Watcher = Callable[[UsageEvent], object]
 
-HOST = socket.gethostname()
-
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tokenmeter_watchers", default=())
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def watching(watcher: Watcher) -> Generator[None]:
     """Show the events of the calls made inside to the watcher."""
     _watchers.set((*_watchers.get(), watcher))
     try:
@@ -92,8 +90,8 @@ class Call:
     __slots__ = (
         "_asked",
         "_attempt",
+        "_attribution",
         "_cached",
-        "_columns",
         "_desk",
         "_first_s",
         "_http_status",
@@ -109,10 +107,10 @@ class Call:
     def __init__(self, desk: Desk, route: Route) -> None:
         self._desk = desk
         self._route = route
-        self._columns = attribution.columns()
+        self._attribution = attribution.block.get().attribution
         self._watchers = _watchers.get()
         self._once = [None]
-        self._asked = _ASKED_NOTHING
+        self._asked = _NOTHING
         self._attempt: int | None = None
         self._http_status: int | None = None
         self._cached: bool | None = None
@@ -127,10 +125,8 @@ class Call:
         if attempt is not None and attempt.isascii() and attempt.isdigit():
             self._attempt = int(attempt)
         if body:
-            try:
-                self._asked = self._route.dialect.asked(body)
-            except msgspec.DecodeError:
-                pass  # not JSON: a multipart body or somebody else's format
+            dialect = self._route.dialect
+            self._asked = self._desk.guard.run(dialect.name, _asked, dialect, body) or _NOTHING
 
     def about(self, asked: Asked) -> None:
         """Take what was asked from a seam that knows it without reading a request."""
@@ -147,10 +143,13 @@ class Call:
     def answered(self, http_status: int, body: bytes, *, cached: bool) -> None:
         """Close a call whose whole body is in memory."""
         self._http_status, self._cached = http_status, cached or None
-        self._close(COMPLETED, bodies.read(self._route.dialect, body))
+        dialect = self._route.dialect
+        reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body)
+        self._close(COMPLETED, reading or UNREADABLE)
 
-    def lost(self) -> None:
+    def lost(self, http_status: int) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
+        self._http_status = http_status
         self._close(COMPLETED, UNREADABLE)
 
     def streaming(
@@ -166,8 +165,9 @@ class Call:
         return self._reader
 
     def first(self) -> None:
-        """Note that the first chunk has come."""
-        self._first_s = self._desk.timer_s()
+        """Note that the first chunk has come; saying it again changes nothing."""
+        if self._first_s is None:
+            self._first_s = self._desk.timer_s()
 
     def exhausted(self) -> None:
         """Close a stream that was read to its end."""
@@ -225,9 +225,17 @@ class Call:
         maker: Call | None = self
         if reading.background or self._route.fetches:
             maker = self._maker(reading)
-        known = self._route.known_host or self._asked.model is not None or reading.recognised
-        if maker is not None and known:
+        if maker is not None and (self._route.known_host or self._recognised(reading)):
             self._desk.emit(self._event(end, reading, maker), maker._watchers)
+
+    def _recognised(self, reading: Reading) -> bool:
+        """Judge an exchange with an unknown host: by its answer, or by what it asked for one."""
+        if reading.recognised or self._asked.model is None:
+            return reading.recognised
+        return reading is UNREADABLE or self._refused()
+
+    def _refused(self) -> bool:
+        return self._http_status is not None and not 200 <= self._http_status < 300
 
     def _maker(self, reading: Reading) -> Call | None:
         """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
@@ -241,44 +249,90 @@ class Call:
         return None
 
     def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
-        desk, asked, http_status = self._desk, maker._asked, self._http_status
+        """Make the event; by position, in the order of the schema, because names cost thrice."""
+        desk, route, asked, who = self._desk, self._route, maker._asked, maker._attribution
+        http_status, started_s, first_s = self._http_status, maker._started_s, self._first_s
         status, error_type = reading.status or end.status, reading.error_type or end.error_type
-        counts, read, made = reading.counts, *self._provenance(end, reading)
-        if read == "none":
-            counts = NO_COUNTS
-        if http_status is not None and not 200 <= http_status < 300:
+        usage, sides = reading.usage, self._provenance(end, reading)
+        if sides is _NONE:
+            usage = NOTHING
+        if self._refused():
             status, error_type = "failed", reading.error_type or str(http_status)
         return UsageEvent(
-            **self._route.columns,
-            **maker._columns,
-            **counts,
-            kind="call",
-            event_id=self._event_id(reading, maker),
-            schema=SCHEMA,
-            ts=timestamp(maker._ts_ns),
-            request_model=asked.model or reading.model,
-            stream=asked.stream if asked.stream is not None else self._streams(),
-            attempt=maker._attempt,
-            region=reading.region,
-            response_model=reading.model,
-            response_id=reading.response_id,
-            finish_reasons=reading.finish_reasons,
-            service_tier=reading.service_tier,
-            cached=self._cached,
-            status=status,
-            http_status=http_status,
-            error_type=error_type,
-            duration_s=round(desk.timer_s() - maker._started_s, 6),
-            time_to_first_chunk_s=self._first_s and round(self._first_s - self._started_s, 6),
-            input_provenance=read,
-            output_provenance=made,
-            host=HOST,
-            pid=desk.pid,
+            "call",
+            self._event_id(reading, maker),
+            SCHEMA,
+            timestamp(maker._ts_ns),
+            # call
+            route.provider,
+            route.operation,
+            asked.model or reading.model,
+            asked.stream if asked.stream is not None else self._streams(),
+            maker._attempt,
+            route.host,
+            reading.region,
+            route.source,
+            None,  # key_id
+            # answer
+            reading.model,
+            reading.response_id,
+            reading.finish_reasons,
+            reading.service_tier,
+            self._cached,
+            # end
+            status,
+            http_status,
+            error_type,
+            # time
+            int((desk.timer_s() - started_s) * 1e6) / 1e6,
+            None if first_s is None else int((first_s - self._started_s) * 1e6) / 1e6,
+            # tokens
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.cache_write_5m_tokens,
+            usage.cache_write_1h_tokens,
+            usage.reasoning_tokens,
+            usage.input_text_tokens,
+            usage.input_audio_tokens,
+            usage.input_image_tokens,
+            usage.output_text_tokens,
+            usage.output_audio_tokens,
+            usage.output_image_tokens,
+            usage.other_counts,
+            *sides,
+            None,  # output_tokens_max
+            # money
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            # who
+            who.user,
+            who.user_origin,
+            who.team,
+            who.task,
+            who.agent,
+            who.run_id,
+            who.parent_run_id,
+            who.depth,
+            who.conversation,
+            None,  # trace_id
+            None,  # span_id
+            who.tags,
+            # where
+            None,  # service
+            None,  # environment
+            HOST,
+            desk.pid,
         )
 
     def _event_id(self, reading: Reading, maker: Call) -> str:
         if reading.background and reading.response_id is not None:
-            return derived_id(self._route.provider, reading.response_id)
+            return derived_id(str(self._route.provider), reading.response_id)
         return self._desk.ids(maker._ts_ns)
 
     def _streams(self) -> bool:
@@ -286,20 +340,26 @@ class Call:
 
     def _provenance(self, end: End, reading: Reading) -> tuple[Provenance, Provenance]:
         """Say for input and output where their number comes from."""
-        http_status = self._http_status
-        refused = http_status is not None and not 200 <= http_status < 300
-        if self._cached or end.unsent or refused:
-            return "none", "none"
-        counts = reading.counts
-        read: Provenance = "unknown" if counts.get("input_tokens") is None else "reported"
+        if self._cached or end.unsent or self._refused():
+            return _NONE
+        usage = reading.usage
+        read: Provenance = "unknown" if usage.input_tokens is None else "reported"
         if not self._route.dialect.counts_output:
             return read, "none"
-        if counts.get("output_tokens") is None:
+        if usage.output_tokens is None:
             return read, "unknown"
         return read, "reported" if reading.final else "partial"
 
 
-_ASKED_NOTHING = Asked()
+_NONE: tuple[Provenance, Provenance] = ("none", "none")
+_NOTHING = Asked()
+
+
+def _asked(dialect: Dialect, body: bytes) -> Asked:
+    try:
+        return decode(dialect.request, body)
+    except msgspec.DecodeError:
+        return _NOTHING  # not JSON: a multipart body or somebody else's format
 
 
 def timestamp(ts_ns: int) -> datetime:

@@ -10,6 +10,7 @@ those have a name; totals are inclusive: ``input_tokens`` contains cache reads a
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +22,9 @@ from tokenmeter.errors import InvariantError
 
 SCHEMA = 1
 """Version of the event schema. Readers ignore columns that they do not know."""
+
+HOST = socket.gethostname()
+"""The name of this machine, as events carry it."""
 
 TagValue = str | int | float | bool
 Kind = Literal["call", "outcome", "run"]
@@ -42,7 +46,7 @@ class Tags(dict[str, TagValue]):
     __ior__ = _refuse  # type: ignore[assignment]
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one answer used, in tokens; every field ``None`` where it is unknown.
 
     Args:
@@ -86,7 +90,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.input_tokens + self.output_tokens
 
 
-class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+NOTHING = Usage()
+"""The usage of an answer that says nothing of it."""
+
+
+class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who and what a call was for; ``None`` where nobody said.
 
     Args:
@@ -112,7 +120,11 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tags: Mapping[str, TagValue] | None = None
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+NOBODY = Attribution()
+"""The attribution of a call that nobody claimed."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one answer cost; ``amount`` is ``None`` when unknown, and ``reason`` says why."""
 
     amount: Decimal | None = None
@@ -123,11 +135,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_date: str | None = None
 
 
-class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One answer of a model (or one ended task or run), as one flat immutable record.
 
     The attribute here is the key in JSONL and the column in a table. ``docs/event.md`` describes
     each column; all but the identity may be ``None``, which means unknown and is left out of JSONL.
+    Give the columns by name; their order is the schema's and grows at its end.
     """
 
     # identity
@@ -209,12 +222,12 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     @property
     def usage(self) -> Usage:
         """The counts alone."""
-        return Usage(**{name: getattr(self, name) for name in Usage.__struct_fields__})
+        return Usage(*[getattr(self, name) for name in Usage.__struct_fields__])
 
     @property
     def attribution(self) -> Attribution:
         """The who-and-what alone."""
-        return Attribution(**{n: getattr(self, n) for n in Attribution.__struct_fields__})
+        return Attribution(*[getattr(self, name) for name in Attribution.__struct_fields__])
 
     @property
     def cost(self) -> Cost | None:

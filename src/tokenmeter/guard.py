@@ -1,8 +1,7 @@
 """The one place that catches broadly: what goes wrong in the meter stays in the meter.
 
 A failure is logged once per place, without the exception's text (it may hold what a user wrote),
-and counted. A place that fails a hundred times is reported as tripped, so that its owner can step
-aside.
+and counted. A dialect that fails a hundred times is switched off.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LIMIT = 100
-"""Failures after which a place is tripped."""
+"""Failures after which a dialect is switched off."""
 
 logger = logging.getLogger("tokenmeter")
 
@@ -56,15 +55,11 @@ class Guard:
                 _where(exc),
             )
         elif count == LIMIT:
-            logger.warning("%s failed %d times and is switched off", place, LIMIT)
+            logger.warning("%s failed %d times; wire formats that do are switched off", place, LIMIT)
 
     def count(self, place: str, times: int = 1) -> None:
         """Count what went wrong outside of us: bytes that nobody can read, and the like."""
         self.failures[place] = self.failures.get(place, 0) + times
-
-    def tripped(self, place: str) -> bool:
-        """Say whether a place has failed too often to go on."""
-        return self.failures.get(place, 0) >= LIMIT
 
 
 def _kind(exc: BaseException) -> str:

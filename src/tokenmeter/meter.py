@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 from tokenmeter import exporters as exporting
@@ -17,13 +17,13 @@ from tokenmeter.call import Call, Watcher, watchers, watching
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
-from tokenmeter.guard import Guard
+from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.wire import httpx as seam
-from tokenmeter.wire.claim import claimed, hold_exporting, passing_through, release
+from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 
 T = TypeVar("T")
 
@@ -195,8 +195,8 @@ class Meter:
         """Open a call for a request, or give ``None`` for what asks no model; for seams."""
         if not self._enabled:
             return None
-        route = self._router.find(method, host, path)
-        if route is None or self.guard.tripped(route.dialect.name):
+        route = self._router[method, host, path]
+        if route is None or self.guard.failures.get(route.dialect.name, 0) >= LIMIT:
             return None
         return Call(self, route)
 
@@ -217,18 +217,18 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
-        token = hold_exporting()
+        self.totals.add(event)
+        token = claim.set(PASS_THROUGH)
         try:
-            self.guard.run("the totals", self.totals.add, event)
             for watcher in watchers:
                 self.guard.run("a tally", watcher, event)
             for sink in self._sinks:
                 sink.export(event)
         finally:
-            release(token)
+            claim.reset(token)
 
     @contextlib.contextmanager
-    def tally(self, timeout: float = WAIT_S) -> Iterator[Tally]:
+    def tally(self, timeout: float = WAIT_S) -> Generator[Tally]:
         """Add up what the calls made inside use, live.
 
         Leaving waits at most ``timeout`` seconds for calls whose end is still pending.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -20,6 +19,7 @@ from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
 from tokenmeter.dialects.openai_responses import OpenAIResponses
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Source
 
 HOSTS: dict[str, str] = {
     "api.anthropic.com": "anthropic",
@@ -33,17 +33,21 @@ class Route(msgspec.Struct, frozen=True):
 
     Args:
         provider: The provider's name.
+        host: The host that is asked.
+        operation: The OpenTelemetry name of the operation.
         dialect: The wire format.
         known_host: The host is in the table; elsewhere the body must be recognised.
         fetches: The request asks for an answer that exists already.
-        columns: What every event of this route has in common.
+        source: The seam, as the event names it.
     """
 
-    provider: str
+    provider: str | None
+    host: str | None
+    operation: str
     dialect: Dialect
     known_host: bool
-    fetches: bool
-    columns: Mapping[str, Any]
+    fetches: bool = False
+    source: Source = "wire"
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -57,6 +61,7 @@ class Format(msgspec.Struct, frozen=True):
 
 _CHAT = OpenAIChat()
 _RESPONSES = Format("/responses", OpenAIResponses(), "chat", "openai_compatible")
+_COMPACT = Format("/responses/compact", _RESPONSES.dialect, "chat", "openai_compatible")
 
 FORMATS: tuple[Format, ...] = (
     Format("/chat/completions", _CHAT, "chat", "openai_compatible"),
@@ -64,6 +69,7 @@ FORMATS: tuple[Format, ...] = (
     Format("/embeddings", OpenAIEmbeddings(), "embeddings", "openai_compatible"),
     Format("/v1/messages", AnthropicMessages(), "chat", "anthropic_compatible"),
     _RESPONSES,
+    _COMPACT,
 )
 """The wire formats by the end of their path; the first that fits is taken."""
 
@@ -76,8 +82,12 @@ _FETCHES = (
 _CACHED_ROUTES = 1024
 
 
-class Router:
-    """Find the route of a request; remembers the last thousand, so that a look-up is one."""
+class Router(dict[tuple[str, str, str], Route | None]):
+    """Give the route of a ``(method, host, path)``, or ``None`` when it asks no model for anything.
+
+    A dictionary that finds what it does not hold and remembers the last thousand, so that a look-up
+    on the path of every request is one.
+    """
 
     def __init__(self, providers: Mapping[str, str] | None = None) -> None:
         """Add hosts of one's own to the table.
@@ -85,19 +95,14 @@ class Router:
         Raises:
             ConfigurationError: A host or a name is not a non-empty string.
         """
+        super().__init__()
         self._hosts = HOSTS | _checked(providers or {})
-        self._routes: dict[tuple[str, str, str], Route | None] = {}
 
-    def find(self, method: str, host: str, path: str) -> Route | None:
-        """Give the route of a request, or ``None`` when it asks no model for anything."""
-        key = (method, host, path)
-        try:
-            return self._routes[key]
-        except KeyError:
-            if len(self._routes) >= _CACHED_ROUTES:
-                self._routes.clear()
-            route = self._routes[key] = self._find(*key)
-            return route
+    def __missing__(self, key: tuple[str, str, str]) -> Route | None:
+        if len(self) >= _CACHED_ROUTES:
+            self.clear()
+        route = self[key] = self._find(*key)
+        return route
 
     def _find(self, method: str, host: str, path: str) -> Route | None:
         path = path.partition("?")[0]
@@ -113,13 +118,8 @@ class Router:
     def _route(self, host: str, wire_format: Format, *, fetches: bool = False) -> Route:
         known = self._provider(host)
         provider = known or wire_format.unlisted
-        columns = {
-            "provider": provider,
-            "operation": wire_format.operation,
-            "server_address": host,
-            "source": "wire",
-        }
-        return Route(provider, wire_format.dialect, known is not None, fetches, columns)
+        operation = wire_format.operation
+        return Route(provider, host, operation, wire_format.dialect, known is not None, fetches)
 
     def _provider(self, host: str) -> str | None:
         name = host.lower()

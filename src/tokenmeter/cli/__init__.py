@@ -16,7 +16,7 @@ from tokenmeter.errors import TokenmeterError
 
 COMMANDS = {
     "demo": "meter a whole day of calls on this machine, without any key",
-    "run": "run a Python script unchanged and say what it cost in tokens",
+    "run": "run a Python program unchanged and say what it cost in tokens",
     "tail": "follow a ledger, one line for each event",
     "report": "add up ledgers by user, task, model or any other column",
 }
@@ -50,7 +50,9 @@ def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
+        command = commands.add_parser(
+            name, help=purpose, description=f"tokenmeter {name}: {purpose}."
+        )
         if name in first:
             import_module(f"tokenmeter.cli.{name}").configure(command)
     return parser

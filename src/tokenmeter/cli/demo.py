@@ -69,18 +69,13 @@ def _command(options: argparse.Namespace) -> int:
     if position:
         print(f"{out} exists: events are appended, and only those of this run are counted below.")
     meter = Meter(exporters=[f"jsonl:{out}"])
-    with contextlib.closing(_Shutdown(meter)), _server(options.llm) as server:
+    with contextlib.ExitStack() as stack:
+        stack.callback(meter.shutdown)
+        server: ModelServer | SmallModel = SmallModel() if options.llm else ModelServer()
+        stack.enter_context(server)
         _run(meter, server)
     _report(out, position)
     return 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Shutdown:
-    meter: Meter
-
-    def close(self) -> None:
-        self.meter.shutdown()
 
 
 def _need_packages() -> None:
@@ -89,10 +84,6 @@ def _need_packages() -> None:
             __import__(name)
         except ImportError as missing:
             raise MissingExtraError(name, "demo") from missing
-
-
-def _server(real: bool) -> ModelServer | SmallModel:
-    return SmallModel() if real else ModelServer()
 
 
 def _run(meter: Meter, server: ModelServer | SmallModel) -> None:
@@ -122,11 +113,11 @@ def _report(out: Path, position: int) -> None:
     with Ledger(out, position) as ledger:
         for event in ledger:
             groups.add(event)
-    print(f"{groups.total}")
+    print(groups.total)
     table(groups, sys.stdout)
     name = shlex.quote(str(out))
     print(f"Ask it more:  tokenmeter report {name} --by provider,model,status")
-    print(f"""or with jq:   jq -s 'map(.output_tokens // 0) | add' {name}""")
+    print(f"or with jq:   jq -s 'map(.output_tokens // 0) | add' {name}")
 
 
 def _plain(place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from tokenmeter.cli.columns import COUNTS, Groups, Row
 from tokenmeter.errors import MissingExtraError
@@ -34,18 +34,58 @@ def table(groups: Groups, out: TextIO) -> None:
     except ImportError as missing:
         raise MissingExtraError("rich", "cli") from missing
     console = Console(file=out)
+    cells = _cells(groups)
+    widths = fitted(cells, len(groups.by), console.width)
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=0)
-    for index, name in enumerate(groups.by):
-        grid.add_column(name, overflow="fold", footer="total" if index == 0 else "")
-    shown = _telling(groups)
-    for name in shown:
-        total = f"{getattr(groups.total, name):,}"
-        grid.add_column(COUNTS[name], total, justify="right", no_wrap=True)
-    for row in groups.rows:
-        counts = [f"{getattr(row.tally, name):,}" for name in shown]
+    for index, (heading, *_rows, total) in enumerate(cells):
+        side: Literal["left", "right"] = "left" if index < len(groups.by) else "right"
+        grid.add_column(heading, total, justify=side, overflow="fold", width=widths[index])
+    for row in zip(*(column[1:-1] for column in cells), strict=True):
         # As Text, because a user's name may hold what rich would take for markup.
-        grid.add_row(*(Text(value or NOBODY) for value in row.values), *counts)
+        grid.add_row(*map(Text, row))
+    # Narrower than its numbers the table cannot be; then the terminal wraps it and loses nothing.
+    console.width = max(console.width, sum(widths) + len(widths) + 1)
     console.print(grid)
+
+
+def _cells(groups: Groups) -> list[list[str]]:
+    """Return the table column by column: heading, rows, total."""
+    rows, total = groups.rows, ["total", *[""] * len(groups.by)]
+    names = [
+        [name, *(row.values[index] or NOBODY for row in rows), total[index]]
+        for index, name in enumerate(groups.by)
+    ]
+    tallies = [*(row.tally for row in rows), groups.total]
+    counts = [
+        [COUNTS[name], *(f"{getattr(tally, name):,}" for tally in tallies)]
+        for name in _telling(groups)
+    ]
+    return names + counts
+
+
+def fitted(cells: list[list[str]], names: int, width: int) -> list[int]:
+    """Return how wide each column is, so that the table fits where it can.
+
+    The widest column gives way first: a name is folded down to six characters, a heading down to
+    the largest number under it. A number is never folded.
+
+    Args:
+        cells: The columns: heading, rows, total.
+        names: How many of them, from the left, hold names.
+        width: The width of the terminal.
+
+    >>> fitted([["user", "a.very.long.name", "total"], ["calls", "1,000", "1,000"]], 1, 20)
+    [12, 5]
+    """
+    widths = [max(map(len, column)) for column in cells]
+    floors = [min(wide, 6) for wide in widths[:names]]
+    floors += [max(map(len, column[1:])) for column in cells[names:]]
+    while sum(widths) + len(widths) + 1 > width:
+        yielding = [at for at, floor in enumerate(floors) if widths[at] > floor]
+        if not yielding:
+            break
+        widths[max(yielding, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def _telling(groups: Groups) -> list[str]:

@@ -19,7 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="user,task,model", metavar="COLUMNS", help=f"any of: {names}"
     )
-    parser.add_argument("--format", default="table", choices=list(FORMATS))
+    parser.add_argument(
+        "--format",
+        default="table",
+        choices=list(FORMATS),
+        help="json and csv have every count, exact; csv has no total row",
+    )
     parser.set_defaults(command=_command)
 
 

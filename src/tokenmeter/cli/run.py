@@ -34,7 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", help="who the calls are for, where the program does not say")
     parser.add_argument("--task", help="what they are for, where the program does not say")
     parser.add_argument(
-        "-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="a module to run"
+        "-m",
+        dest="module",
+        nargs=argparse.REMAINDER,
+        metavar="MODULE",
+        help="a module to run, as python -m does",
     )
     parser.add_argument("script", nargs=argparse.REMAINDER, help="a script and its arguments")
     parser.set_defaults(command=_command)

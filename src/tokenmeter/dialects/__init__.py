@@ -7,22 +7,14 @@ package knows a vendor's field or counting rule, and nothing in it knows a host 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
 
-from tokenmeter.event import Status
+from tokenmeter.event import NOTHING, Status, Usage
 
 
-Counts = Mapping[str, Any]
-"""What an answer used: fields of `tokenmeter.event.Usage` by name; absent is unknown."""
-
-NO_COUNTS: Counts = MappingProxyType({})
-
-
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """What the request asked for; ``None`` where the request could not be read or did not say.
 
     Args:
@@ -34,11 +26,11 @@ class Asked(msgspec.Struct, frozen=True):
     stream: bool | None = None
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one answer says of itself, in our terms and with inclusive totals.
 
     Args:
-        counts: What was used, under the names of `tokenmeter.event.Usage`.
+        usage: What was used.
         recognised: The body is one that this wire format knows.
         status: How the answer ended; ``None`` when it has no end (an interrupted stream).
         final: The usage is the whole usage, not what was known so far.
@@ -53,7 +45,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     finish_reasons: tuple[str, ...] | None = None
     service_tier: str | None = None
     region: str | None = None
-    counts: Counts = NO_COUNTS
+    usage: Usage = NOTHING
     status: Status | None = None
     error_type: str | None = None
     final: bool = False
@@ -68,13 +60,15 @@ UNREADABLE = Reading()
 class Dialect(Protocol):
     """One wire format.
 
-    A body ``B`` is the dialect's own typed view of what the vendor sent. Methods raise
-    `msgspec.DecodeError` for bytes that are not JSON; odd values inside are dropped, one by one.
+    A body ``B`` is the dialect's own typed view of what the vendor sent. Bytes are decoded with
+    `tokenmeter.dialects.fields.decode`, which drops odd values one by one.
 
     Attributes:
         name: For logs and for switching the dialect off, ``openai_chat``.
         marks: Byte strings, one of which stands in every stream event that matters.
         counts_output: False where an answer has no output tokens by nature (embeddings).
+        request: Decodes the body of a request.
+        answer: Decodes the body of a plain answer, or of an error.
     """
 
     @property
@@ -83,17 +77,17 @@ class Dialect(Protocol):
     def marks(self) -> tuple[bytes, ...]: ...
     @property
     def counts_output(self) -> bool: ...
-
-    def asked(self, body: bytes) -> Asked:
-        """Read the body of a request."""
-        ...
-
-    def parse(self, body: bytes) -> Any:
-        """Decode the body of a plain answer, or of an error."""
-        ...
+    @property
+    def request(self) -> msgspec.json.Decoder[Asked]: ...
+    @property
+    def answer(self) -> msgspec.json.Decoder[Any]: ...
 
     def fold(self, body: Any, data: bytes) -> Any:
-        """Add one stream event to the body so far (``None`` before the first)."""
+        """Add one stream event to the body so far (``None`` before the first).
+
+        Raises:
+            msgspec.DecodeError: The data is not JSON.
+        """
         ...
 
     def reading(self, body: Any) -> Reading:

@@ -14,12 +14,10 @@ top-level counts and appear in ``other_counts``.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec.structs import asdict
 
-from tokenmeter.dialects import Asked, Counts, Reading
+from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -28,6 +26,7 @@ from tokenmeter.dialects.fields import (
     error_code,
     overlay,
 )
+from tokenmeter.event import Usage
 
 
 class _CacheCreation(msgspec.Struct):
@@ -73,6 +72,7 @@ class _Body(msgspec.Struct):
     stop_reason: str | None = None
     usage: _Usage | None = None
     error: ErrorBody | None = None
+    streamed: bool = False
     ended: bool = False
 
 
@@ -95,31 +95,23 @@ class AnthropicMessages:
     counts_output = True
     marks = (b'"message_', b'"error"')
 
-    _request = msgspec.json.Decoder(Asked)
-    _decoder = msgspec.json.Decoder(_Body)
+    request = msgspec.json.Decoder(Asked)
+    answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
-
-    def asked(self, body: bytes) -> Asked:
-        """Read ``model`` and ``stream``."""
-        return decode(self._request, body)
-
-    def parse(self, body: bytes) -> _Body:
-        """Decode a message or an error."""
-        parsed = decode(self._decoder, body)
-        parsed.ended = parsed.usage is not None
-        return parsed
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one event over the message so far."""
-        body = body or _Body()
+        body = body or _Body(streamed=True)
         if not data.startswith(b"{"):  # some gateways close with [DONE]
             return body
         event = decode(self._event, data)
         if event.message is not None:
             body = event.message
+            body.streamed = True
         if event.delta is not None and event.delta.stop_reason:
             body.stop_reason = event.delta.stop_reason
-        body.usage = overlay(body.usage, event.usage)
+        if event.usage is not None:
+            body.usage = overlay(body.usage, _said(event.usage))
         body.error = event.error or body.error
         body.ended = body.ended or event.type == "message_stop"
         return body
@@ -128,6 +120,7 @@ class AnthropicMessages:
         """Normalise: add both kinds of cached input to the input."""
         usage = body.usage or _Usage()
         failed = body.error is not None
+        ended = body.ended if body.streamed else body.usage is not None
         return Reading(
             recognised=body.type == "message" or body.usage is not None,
             model=body.model or None,
@@ -135,40 +128,53 @@ class AnthropicMessages:
             finish_reasons=(body.stop_reason,) if body.stop_reason else None,
             service_tier=usage.service_tier,
             region=None if usage.inference_geo == "not_available" else usage.inference_geo,
-            counts=_counts(usage),
-            status="failed" if failed else "completed" if body.ended else None,
+            usage=_usage(usage),
+            status="failed" if failed else "completed" if ended else None,
             error_type=error_code(body.error, "error") if failed else None,
-            final=body.ended or body.stop_reason is not None,
+            final=ended or body.stop_reason is not None,
         )
 
 
-def _counts(usage: _Usage) -> Counts:
+def _said(usage: _Usage) -> _Usage:
+    """Leave out the input of a delta that has none: gateways that know only the output say 0."""
+    if usage.input_tokens != 0:
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        input_tokens=None,
+        cache_read_input_tokens=usage.cache_read_input_tokens or None,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens or None,
+    )
+
+
+def _usage(usage: _Usage) -> Usage:
     read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
     given, details = usage.input_tokens, usage.output_tokens_details
-    counts: dict[str, Any] = {
-        "input_tokens": None if given is None else given + (read or 0) + (written or 0),
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": read,
-        "cache_write_tokens": written,
-        "reasoning_tokens": None if details is None else details.thinking_tokens,
-    }
-    if written is not None and usage.cache_creation is not None:
-        counts |= _by_lifetime(usage.cache_creation, written)
-    if usage.server_tool_use is not None or usage.iterations:
-        counts["other_counts"] = _others(usage)
-    return counts
+    lifetimes = _by_lifetime(usage)
+    return Usage(
+        input_tokens=None if given is None else given + (read or 0) + (written or 0),
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cache_write_5m_tokens=lifetimes.ephemeral_5m_input_tokens,
+        cache_write_1h_tokens=lifetimes.ephemeral_1h_input_tokens,
+        reasoning_tokens=None if details is None else details.thinking_tokens,
+        other_counts=_others(usage) if usage.server_tool_use or usage.iterations else None,
+    )
 
 
-def _by_lifetime(split: _CacheCreation, written: int) -> dict[str, int | None]:
+_NO_SPLIT = _CacheCreation()
+
+
+def _by_lifetime(usage: _Usage) -> _CacheCreation:
     """Give the split of cache writes by lifetime, where it adds up to the whole.
 
     With server tools the last event raises the whole and not the split (recorded traffic), so a
     split that does not add up is unknown.
     """
-    short, long = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
-    if (short or 0) + (long or 0) != written:
-        return {}
-    return {"cache_write_5m_tokens": short, "cache_write_1h_tokens": long}
+    split = usage.cache_creation or _NO_SPLIT
+    parts = (split.ephemeral_5m_input_tokens or 0) + (split.ephemeral_1h_input_tokens or 0)
+    return split if parts == usage.cache_creation_input_tokens else _NO_SPLIT
 
 
 def _others(usage: _Usage) -> dict[str, int] | None:

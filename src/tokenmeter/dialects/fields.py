@@ -72,20 +72,18 @@ def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:
 def overlay(old: S | None, new: S | None) -> S | None:
     """Lay the newer of two cumulative reports over the older one, field by field.
 
-    A field that the newer one leaves out keeps its value; cumulative counts never shrink, so a
-    zero does not replace a positive number (gateways send a last event with zeros for what the
-    first one carried).
+    What the newer one leaves out keeps its value; what it says replaces, and is never added.
     """
     if old is None or new is None:
         return new or old
-    merged = {name: _newer(getattr(old, name), getattr(new, name)) for name in old.__struct_fields__}
-    return type(old)(**merged)
+    names = old.__struct_fields__
+    return type(old)(**{name: _newer(getattr(old, name), getattr(new, name)) for name in names})
 
 
 def _newer(old: Any, new: Any) -> Any:
     if isinstance(old, msgspec.Struct) and isinstance(new, msgspec.Struct):
         return overlay(old, new)
-    return old if new is None or (new == 0 and old) else new
+    return old if new is None else new
 
 
 def error_code(error: ErrorBody | None, default: str | None = None) -> str | None:

@@ -15,12 +15,9 @@ end after the finish reason.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-from msgspec.structs import asdict
 
-from tokenmeter.dialects import NO_COUNTS, Asked, Counts, Reading
+from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -29,40 +26,29 @@ from tokenmeter.dialects.fields import (
     error_code,
     overlay,
 )
+from tokenmeter.event import NOTHING, Usage
 
 _DONE = b"[DONE]"
 
 
-class _InputDetails(
-    msgspec.Struct,
-    rename={
-        "cache_read_tokens": "cached_tokens",
-        "input_text_tokens": "text_tokens",
-        "input_audio_tokens": "audio_tokens",
-        "input_image_tokens": "image_tokens",
-    },
-):
-    cache_read_tokens: Count | None = None
+class _InputDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
-    input_text_tokens: Count | None = None
-    input_audio_tokens: Count | None = None
-    input_image_tokens: Count | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
-class _OutputDetails(
-    msgspec.Struct,
-    rename={
-        "output_text_tokens": "text_tokens",
-        "output_audio_tokens": "audio_tokens",
-        "output_image_tokens": "image_tokens",
-    },
-):
+class _OutputDetails(msgspec.Struct):
     reasoning_tokens: Count | None = None
-    output_text_tokens: Count | None = None
-    output_audio_tokens: Count | None = None
-    output_image_tokens: Count | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
     accepted_prediction_tokens: Count | None = None
     rejected_prediction_tokens: Count | None = None
+
+
+_NO_INPUT_DETAILS, _NO_OUTPUT_DETAILS = _InputDetails(), _OutputDetails()
 
 
 class _Usage(msgspec.Struct):
@@ -94,6 +80,7 @@ class _Body(msgspec.Struct):
     usage: _Usage | None = None
     x_groq: _Groq | None = None
     error: ErrorBody | None = None
+    streamed: bool = False
     done: bool = False
 
 
@@ -111,26 +98,16 @@ class OpenAIChat:
         _DONE,
     )
 
-    _request = msgspec.json.Decoder(Asked)
-    _decoder = msgspec.json.Decoder(_Body)
-
-    def asked(self, body: bytes) -> Asked:
-        """Read ``model`` and ``stream``."""
-        return decode(self._request, body)
-
-    def parse(self, body: bytes) -> _Body:
-        """Decode a ``chat.completion``, a ``text_completion`` or an error."""
-        parsed = decode(self._decoder, body)
-        parsed.done = parsed.choices is not None
-        return parsed
+    request = msgspec.json.Decoder(Asked)
+    answer = msgspec.json.Decoder(_Body)
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one chunk over the chunks before it."""
-        body = body or _Body()
+        body = body or _Body(streamed=True)
         if data.startswith(_DONE):
             body.done = True
             return body
-        chunk = decode(self._decoder, data)
+        chunk = decode(self.answer, data)
         body.id = body.id or chunk.id
         body.model = body.model or chunk.model
         body.service_tier = chunk.service_tier or body.service_tier
@@ -143,52 +120,57 @@ class OpenAIChat:
 
     def reading(self, body: _Body) -> Reading:
         """Normalise: OpenAI's totals are inclusive already."""
-        finish_reasons = tuple(c.finish_reason for c in body.choices or () if c.finish_reason)
+        done = body.done if body.streamed else body.choices is not None
+        finish_reasons = tuple([c.finish_reason for c in body.choices or () if c.finish_reason])
         return Reading(
             recognised=body.choices is not None or body.usage is not None,
             model=body.model or None,
             response_id=body.id or None,
             finish_reasons=finish_reasons or None,
             service_tier=body.service_tier,
-            counts=NO_COUNTS if body.usage is None else _counts(body.usage),
-            status="failed" if body.error else "completed" if body.done else None,
+            usage=NOTHING if body.usage is None else _usage(body.usage),
+            status="failed" if body.error else "completed" if done else None,
             error_type=error_code(body.error, "error") if body.error else None,
-            final=body.done,
+            final=done,
         )
 
 
-def _counts(usage: _Usage) -> Counts:
-    counts = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
-    if usage.prompt_tokens_details is not None:
-        counts |= asdict(usage.prompt_tokens_details)
-    if usage.completion_tokens_details is not None:
-        counts |= _made(counts, usage, asdict(usage.completion_tokens_details))
-    if counts.get("cache_read_tokens") is None:
-        counts["cache_read_tokens"] = _first(
-            usage.cached_tokens, usage.prompt_cache_hit_tokens, usage.cache_read_input_tokens
+def _usage(usage: _Usage) -> Usage:
+    read = usage.prompt_tokens_details or _NO_INPUT_DETAILS
+    made = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
+    output, reasoning = usage.completion_tokens, made.reasoning_tokens
+    if reasoning and usage.total_tokens == (usage.prompt_tokens or 0) + (output or 0) + reasoning:
+        output = (output or 0) + reasoning
+    cached, written = read.cached_tokens, read.cache_write_tokens
+    others = None
+    if made.accepted_prediction_tokens or made.rejected_prediction_tokens:
+        others = billable(
+            accepted_prediction_tokens=made.accepted_prediction_tokens,
+            rejected_prediction_tokens=made.rejected_prediction_tokens,
         )
-    if counts.get("cache_write_tokens") is None:
-        counts["cache_write_tokens"] = usage.cache_creation_input_tokens
-    return counts
-
-
-def _made(counts: dict[str, Any], usage: _Usage, details: dict[str, Any]) -> dict[str, Any]:
-    """Give the details of the output, and the output itself where reasoning stands outside it."""
-    predicted = billable(
-        accepted_prediction_tokens=details.pop("accepted_prediction_tokens"),
-        rejected_prediction_tokens=details.pop("rejected_prediction_tokens"),
+    return Usage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=output,
+        cache_read_tokens=cached if cached is not None else _cached_elsewhere(usage),
+        cache_write_tokens=written if written is not None else usage.cache_creation_input_tokens,
+        reasoning_tokens=reasoning,
+        input_text_tokens=read.text_tokens,
+        input_audio_tokens=read.audio_tokens,
+        input_image_tokens=read.image_tokens,
+        output_text_tokens=made.text_tokens,
+        output_audio_tokens=made.audio_tokens,
+        output_image_tokens=made.image_tokens,
+        other_counts=others,
     )
-    if predicted is not None:
-        details["other_counts"] = predicted
-    reasoning = details["reasoning_tokens"]
-    if reasoning and usage.total_tokens == sum(_known(counts, reasoning)):
-        details["output_tokens"] = counts["output_tokens"] + reasoning
-    return details
 
 
-def _known(counts: dict[str, Any], reasoning: int) -> tuple[int, int, int]:
-    return counts["input_tokens"] or 0, counts["output_tokens"] or 0, reasoning
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((n for n in counts if n is not None), None)
+def _cached_elsewhere(usage: _Usage) -> int | None:
+    """Give the cached tokens from where some servers put them."""
+    for found in (
+        usage.cached_tokens,
+        usage.prompt_cache_hit_tokens,
+        usage.cache_read_input_tokens,
+    ):
+        if found is not None:
+            return found
+    return None

@@ -11,6 +11,7 @@ import msgspec
 
 from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.event import Usage
 
 
 class _Usage(msgspec.Struct):
@@ -32,20 +33,12 @@ class OpenAIEmbeddings:
     counts_output = False
     marks = (b'"usage"', b'"error"')
 
-    _request = msgspec.json.Decoder(Asked)
-    _decoder = msgspec.json.Decoder(_Body)
-
-    def asked(self, body: bytes) -> Asked:
-        """Read ``model``."""
-        return decode(self._request, body)
-
-    def parse(self, body: bytes) -> _Body:
-        """Decode a list of embeddings or an error."""
-        return decode(self._decoder, body)
+    request = msgspec.json.Decoder(Asked)
+    answer = msgspec.json.Decoder(_Body)
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:  # noqa: ARG002
         """Take the last event: embeddings are not streamed."""
-        return self.parse(data)
+        return decode(self.answer, data)
 
     def reading(self, body: _Body) -> Reading:
         """Normalise: input only."""
@@ -53,7 +46,7 @@ class OpenAIEmbeddings:
             recognised=body.usage is not None or body.object == "list",
             model=body.model or None,
             response_id=body.id or None,
-            counts={"input_tokens": body.usage.prompt_tokens if body.usage else None},
+            usage=Usage(input_tokens=body.usage.prompt_tokens if body.usage else None),
             status="failed" if body.error else "completed",
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.error is None,

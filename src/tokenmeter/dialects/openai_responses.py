@@ -12,11 +12,10 @@ only. A background response is an answer from the moment it has ended; until the
 from __future__ import annotations
 
 import msgspec
-from msgspec.structs import asdict
 
-from tokenmeter.dialects import NO_COUNTS, Asked, Counts, Reading
+from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
-from tokenmeter.event import Status
+from tokenmeter.event import NOTHING, Status, Usage
 
 _ENDS: dict[str, Status] = {
     "completed": "completed",
@@ -27,34 +26,22 @@ _ENDS: dict[str, Status] = {
 """What the ``status`` of a response means for the call; any other status has no end yet."""
 
 
-class _InputDetails(
-    msgspec.Struct,
-    rename={
-        "cache_read_tokens": "cached_tokens",
-        "input_text_tokens": "text_tokens",
-        "input_audio_tokens": "audio_tokens",
-        "input_image_tokens": "image_tokens",
-    },
-):
-    cache_read_tokens: Count | None = None
+class _InputDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
     cache_write_tokens: Count | None = None
-    input_text_tokens: Count | None = None
-    input_audio_tokens: Count | None = None
-    input_image_tokens: Count | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
-class _OutputDetails(
-    msgspec.Struct,
-    rename={
-        "output_text_tokens": "text_tokens",
-        "output_audio_tokens": "audio_tokens",
-        "output_image_tokens": "image_tokens",
-    },
-):
+class _OutputDetails(msgspec.Struct):
     reasoning_tokens: Count | None = None
-    output_text_tokens: Count | None = None
-    output_audio_tokens: Count | None = None
-    output_image_tokens: Count | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
+
+
+_NO_INPUT_DETAILS, _NO_OUTPUT_DETAILS = _InputDetails(), _OutputDetails()
 
 
 class _Usage(msgspec.Struct):
@@ -94,17 +81,9 @@ class OpenAIResponses:
     counts_output = True
     marks = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"error"')
 
-    _request = msgspec.json.Decoder(Asked)
-    _decoder = msgspec.json.Decoder(_Body)
+    request = msgspec.json.Decoder(Asked)
+    answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
-
-    def asked(self, body: bytes) -> Asked:
-        """Read ``model`` and ``stream``."""
-        return decode(self._request, body)
-
-    def parse(self, body: bytes) -> _Body:
-        """Decode a response object or an error."""
-        return decode(self._decoder, body)
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take the newest response object that an event carries, or the error that it is."""
@@ -127,10 +106,10 @@ class OpenAIResponses:
             response_id=body.id or None,
             finish_reasons=_finish_reasons(body),
             service_tier=body.service_tier,
-            counts=_counts(body.usage),
+            usage=NOTHING if body.usage is None else _usage(body.usage),
             status=status,
             error_type=error_code(body.error, "error") if status == "failed" else None,
-            final=body.usage is not None and status is not None,
+            final=body.usage is not None,
             pending=bool(body.background) and status is None,
             background=bool(body.background),
         )
@@ -143,12 +122,19 @@ def _finish_reasons(body: _Body) -> tuple[str, ...] | None:
     return ("completed",) if body.status == "completed" else None
 
 
-def _counts(usage: _Usage | None) -> Counts:
-    if usage is None:
-        return NO_COUNTS
-    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-    if usage.input_tokens_details is not None:
-        counts |= asdict(usage.input_tokens_details)
-    if usage.output_tokens_details is not None:
-        counts |= asdict(usage.output_tokens_details)
-    return counts
+def _usage(usage: _Usage) -> Usage:
+    read = usage.input_tokens_details or _NO_INPUT_DETAILS
+    made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=read.cached_tokens,
+        cache_write_tokens=read.cache_write_tokens,
+        reasoning_tokens=made.reasoning_tokens,
+        input_text_tokens=read.text_tokens,
+        input_audio_tokens=read.audio_tokens,
+        input_image_tokens=read.image_tokens,
+        output_text_tokens=made.text_tokens,
+        output_audio_tokens=made.audio_tokens,
+        output_image_tokens=made.image_tokens,
+    )

@@ -11,11 +11,12 @@ import threading
 import msgspec
 
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
+from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
 from tokenmeter.wire.encodings import undo
 from tokenmeter.wire.sse import LIMIT, EventScanner
 
-_BATCH = 32 * 1024
+BATCH = 64 * 1024
 """Bytes of a stream that are kept as they came before they are searched together."""
 
 
@@ -30,7 +31,7 @@ def read(dialect: Dialect, body: bytes) -> Reading:
 
 def _read_json(dialect: Dialect, body: bytes) -> Reading:
     try:
-        return dialect.reading(dialect.parse(body))
+        return dialect.reading(decode(dialect.answer, body))
     except msgspec.DecodeError:
         return UNREADABLE
 
@@ -38,16 +39,16 @@ def _read_json(dialect: Dialect, body: bytes) -> Reading:
 class StreamReader:
     """Read a body that arrives in chunks, without touching them.
 
-    Feeding costs an append; the work is done in batches, and once more for the reading.
+    An observer appends each chunk to ``chunks`` as it came, and calls `scan` whenever more than
+    `BATCH` bytes have come together; that keeps the path of a chunk to an append.
     """
 
     def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
+        self.chunks: list[bytes] = []
         self._dialect = dialect
         self._guard = guard
         self._undo = undo(content_encoding) if content_encoding else _plain
         self._sink: EventScanner | _JsonBuffer | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
         self._scanning = threading.Lock()
 
     @property
@@ -60,19 +61,14 @@ class StreamReader:
         """Parts of the body that could not be read."""
         return self._sink.skipped if self._sink else 0
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next chunk as it came from the network."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > _BATCH:
-            self.scan()
-
     def scan(self) -> None:
-        """Search what has been fed and let go of it."""
+        """Search what has come and let go of it."""
         with self._scanning:
-            chunks, self._chunks, self._size = self._chunks, [], 0
+            count = len(self.chunks)
+            data = b"".join(self.chunks[:count])
+            del self.chunks[:count]
             if self._undo is not None:
-                self._guard.run(self._dialect.name, self._search, b"".join(chunks))
+                self._guard.run(self._dialect.name, self._search, data)
 
     def _search(self, data: bytes) -> None:
         data = self._undo(data) if self._undo is not None else b""

@@ -8,7 +8,7 @@ middle of a request is not deaf for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Protocol
@@ -24,40 +24,32 @@ class _Always:
     in_flight = True
 
 
-_claim: ContextVar[Claim | None] = ContextVar("tokenmeter_claim", default=None)
-_PASS_THROUGH = _Always()
+claim: ContextVar[Claim | None] = ContextVar("tokenmeter_claim", default=None)
+"""What holds an exchange here. Setting `PASS_THROUGH` makes every seam pass through."""
+
+PASS_THROUGH = _Always()
 
 
 def claimed() -> bool:
     """Say whether an outer seam, or `passing_through`, holds what happens here."""
-    claim = _claim.get()
-    return claim is not None and claim.in_flight
-
-
-def hold(claim: Claim) -> Token[Claim | None]:
-    """Claim what happens from here on in this context."""
-    return _claim.set(claim)
+    holder = claim.get()
+    return holder is not None and holder.in_flight
 
 
 def release(token: Token[Claim | None]) -> None:
-    """Give the claim back."""
+    """Give a claim back."""
     try:
-        _claim.reset(token)
+        claim.reset(token)
     except ValueError:
         # A coroutine that is finalised runs in another context, where there is nothing to undo.
         pass
 
 
 @contextmanager
-def passing_through() -> Iterator[None]:
-    """Make every seam pass through in this context: used by ``disabled`` and around exporters."""
-    token = hold(_PASS_THROUGH)
+def passing_through() -> Generator[None]:
+    """Make every seam pass through in this context."""
+    token = claim.set(PASS_THROUGH)
     try:
         yield
     finally:
         release(token)
-
-
-def hold_exporting() -> Token[Claim | None]:
-    """Begin to pass through while exporters run: `passing_through` without its generator."""
-    return _claim.set(_PASS_THROUGH)

@@ -44,19 +44,23 @@ def _gzip() -> Undo:
 def _deflate() -> Undo:
     """Decode zlib's format, or the bare deflate stream that some servers send under its name."""
     decoder: Any = None
+    head = b""
 
     def decode(data: bytes) -> bytes:
-        nonlocal decoder
-        if decoder is not None:
-            return bytes(decoder.decompress(data))
-        try:
-            decoder = zlib.decompressobj()
-            return bytes(decoder.decompress(data))
-        except zlib.error:
-            decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-            return bytes(decoder.decompress(data))
+        nonlocal decoder, head
+        if decoder is None:
+            head = data = head + data
+            if len(head) < 2:  # zlib's header, which the bare stream does not have
+                return b""
+            decoder = zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(head) else -zlib.MAX_WBITS)
+        return bytes(decoder.decompress(data))
 
     return decode
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Say whether a body begins with zlib's header (RFC 1950, 2.2)."""
+    return head[0] & 15 == 8 and (head[0] << 8 | head[1]) % 31 == 0
 
 
 def _brotli() -> Undo | None:
@@ -70,12 +74,16 @@ def _brotli() -> Undo | None:
 
 
 def _zstd() -> Undo | None:
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError:
-        return None
-    decoder: Undo = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
-    return decoder
+    """Decode zstd with what is installed: httpx uses one of these packages, httpx2 another."""
+    for name in ("zstandard", "compression.zstd", "backports.zstd"):
+        try:
+            decoder = importlib.import_module(name).ZstdDecompressor()
+        except ImportError:
+            continue
+        if hasattr(decoder, "decompressobj"):
+            decoder = decoder.decompressobj(read_across_frames=True)
+        return decoder.decompress  # type: ignore[no-any-return]
+    return None
 
 
 _NONE = ("", "identity")

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from tokenmeter.call import Call
 from tokenmeter.guard import Guard
-from tokenmeter.wire.body import StreamReader
-from tokenmeter.wire.claim import Claim, claimed, hold, release
+from tokenmeter.wire.body import BATCH, StreamReader
+from tokenmeter.wire.claim import Claim, claim, claimed, release
 
 LIBRARIES = ("httpx", "httpx2")
 CLIENTS = ("Client", "AsyncClient")
@@ -67,62 +67,49 @@ class Layer:
         """Open a call for a request, or ``None`` to pass through."""
         if not self.active or claimed():
             return None
-        return self.meter.guard.run(_PLACE, self._open, request)
-
-    def _open(self, request: Any) -> Call | None:
         url = request.url
-        return self.meter.open(request.method, url.host, url.path)  # path: decoded, no query
-
-    def failed(
-        self, call: Call, token: Token[Claim | None], request: Any, exc: BaseException
-    ) -> None:
-        """Close the call of a request that raised."""
-        _landed(call, token)
-        self.meter.guard.run(_PLACE, _fail, call, request, exc)
-
-    def answered(
-        self, call: Call, token: Token[Claim | None], request: Any, response: Any, *, is_async: bool
-    ) -> None:
-        """Read the response when its body is in memory, else observe its stream."""
-        _landed(call, token)
-        if not self.meter.guard.run(_PLACE, _observe, call, request, response, is_async):
-            self.meter.guard.run(_PLACE, call.lost)
+        return self.meter.open(request.method, url.host, url.path)
 
     def meter_send(self, send: Send, *, is_async: bool) -> Send:
         """Give a ``send`` that meters what goes through it, of the same colour and signature."""
+        guard, begin = self.meter.guard, self.begin
 
         def sync_send(*args: Any, **kwargs: Any) -> Any:
             request = kwargs.get("request") or args[-1]
-            call = self.begin(request)
+            call = guard.run(_PLACE, begin, request)
             if call is None:
                 return send(*args, **kwargs)
-            token = hold(call)
+            token = claim.set(call)
             try:
                 response = send(*args, **kwargs)
             except BaseException as exc:
-                self.failed(call, token, request, exc)
+                _land(call, token)
+                guard.run(_PLACE, _fail, call, request, exc)
                 raise
-            self.answered(call, token, request, response, is_async=False)
+            _land(call, token)
+            guard.run(_PLACE, _observe, call, request, response, is_async)
             return response
 
         async def async_send(*args: Any, **kwargs: Any) -> Any:
             request = kwargs.get("request") or args[-1]
-            call = self.begin(request)
+            call = guard.run(_PLACE, begin, request)
             if call is None:
                 return await send(*args, **kwargs)
-            token = hold(call)
+            token = claim.set(call)
             try:
                 response = await send(*args, **kwargs)
             except BaseException as exc:
-                self.failed(call, token, request, exc)
+                _land(call, token)
+                guard.run(_PLACE, _fail, call, request, exc)
                 raise
-            self.answered(call, token, request, response, is_async=True)
+            _land(call, token)
+            guard.run(_PLACE, _observe, call, request, response, is_async)
             return response
 
         return async_send if is_async else sync_send
 
 
-def _landed(call: Call, token: Token[Claim | None]) -> None:
+def _land(call: Call, token: Token[Claim | None]) -> None:
     call.in_flight = False
     release(token)
 
@@ -132,21 +119,21 @@ def _fail(call: Call, request: Any, exc: BaseException) -> None:
     call.failed(exc, unsent=type(exc).__name__ in _UNSENT)
 
 
-def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
-    """Give the call its answer; false when the response is of a kind that cannot be observed."""
+def _observe(call: Call, request: Any, response: Any, is_async: bool) -> None:
+    """Read the response when its body is in memory, else observe its stream."""
     call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
     extensions = response.extensions  # marks of hishel 0.x and 1.x: no server answered
     cached = bool(extensions.get("from_cache") or extensions.get("hishel_from_cache"))
     if response.is_stream_consumed:
         call.answered(response.status_code, _content(response), cached=cached)
-        return True
+        return
     base, wrapper = _observed(_library(type(response)), is_async)
     if not isinstance(response.stream, base):
-        return False
+        call.lost(response.status_code)
+        return
     encoding = response.headers.get("content-encoding")
     reader = call.streaming(response.status_code, encoding, cached=cached)
     response.stream = wrapper(response.stream, call, reader)
-    return True
 
 
 def _body_in_memory(request: Any) -> bytes | None:
@@ -188,22 +175,33 @@ class _Observer:
         self._call = call
         self._reader = reader
 
+    def __getattr__(self, name: str) -> Any:
+        """Give what the library keeps on its stream: httpx2 reads ``elapsed`` from there."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
     def __del__(self) -> None:
         self._call.dropped()
 
 
 class _SyncObserver(_Observer):
     def __iter__(self) -> Iterator[bytes]:
-        call, feed = self._call, self._reader.feed
+        call, reader, room = self._call, self._reader, BATCH
+        append = reader.chunks.append
         chunks = iter(self._stream)
         try:
             for chunk in chunks:
                 call.first()
-                feed(chunk)
+                append(chunk)
                 yield chunk
                 break
             for chunk in chunks:
-                feed(chunk)
+                append(chunk)
+                room -= len(chunk)
+                if room < 0:
+                    reader.scan()
+                    room = BATCH
                 yield chunk
         except GeneratorExit:
             raise  # whoever broke off closes the stream, or drops it
@@ -233,12 +231,15 @@ class _AsyncObserver(_Observer):
 class _AsyncChunks:
     """Pass chunks on; a class, because an async generator would need its loop to be finalised."""
 
+    __slots__ = ("_append", "_call", "_chunks", "_next", "_reader", "_room")
+
     def __init__(self, stream: Any, call: Call, reader: StreamReader) -> None:
         self._chunks = aiter(stream)
         self._next = self._chunks.__anext__
+        self._append = reader.chunks.append
         self._call = call
-        self._feed = self._first
         self._reader = reader
+        self._room = 0  # so that the first chunk takes the longer way
 
     def __aiter__(self) -> _AsyncChunks:
         return self
@@ -252,13 +253,16 @@ class _AsyncChunks:
         except BaseException as exc:
             self._call.interrupted(exc)
             raise
-        self._feed(chunk)
+        self._append(chunk)
+        self._room -= len(chunk)
+        if self._room < 0:
+            self._full()
         return chunk
 
-    def _first(self, chunk: bytes) -> None:
+    def _full(self) -> None:
         self._call.first()
-        self._feed = self._reader.feed
-        self._feed(chunk)
+        self._reader.scan()
+        self._room = BATCH
 
     async def aclose(self) -> None:
         close = getattr(self._chunks, "aclose", None)

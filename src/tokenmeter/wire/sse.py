@@ -55,8 +55,10 @@ class EventScanner:
     def reading(self) -> Reading:
         """Say what the stream said so far; an unterminated last event counts if it is whole."""
         if self._tail and not self._skipping:
+            skipped = self.skipped
             self._take(bytes(self._tail) + _END)
             self._tail.clear()
+            self.skipped = skipped  # half an event is how a stream is interrupted, no oddity
         return UNREADABLE if self._body is None else self._dialect.reading(self._body)
 
     def _with_newlines(self, data: bytes) -> bytes:
