@@ -1,4 +1,4 @@
-"""Shapes times exits, with the real SDKs against a real server: one event, and nothing else changes.
+"""Shapes times exits, real SDKs against a real server: one event, and nothing else changes.
 
 The cases are tables: ``contract/shapes.py`` has what can be called, ``contract/exits.py`` how a
 stream can be left.
@@ -6,20 +6,20 @@ stream can be left.
 
 from __future__ import annotations
 
-import gc
 import dataclasses
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import openai
 import pytest
+
 from contract.colour import ASYNC_MODES, ASYNCIO, MODES, SYNC, Mode
 from contract.exits import CANCELLED, LEFT
 from contract.shapes import OPENAI, SHAPES
 from contract.stage import TLS, Case, Stage, http_client_of, play, prove
 from contract.transports import Raised, keep_what_is_raised
-
 
 pytestmark = pytest.mark.filterwarnings(
     # trio says so of the SDKs' own generators, with and without us
@@ -28,10 +28,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(autouse=True)
-def _collecting_is_cheap() -> Iterator[None]:
+def _collecting_is_cheap() -> None:
     """Keep what exists out of a case's collections: it collects only its own garbage."""
     gc.freeze()
-    yield
 
 
 @pytest.fixture(scope="module", autouse=True)

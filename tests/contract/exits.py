@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import pytest
+
 from contract.colour import do, each, elsewhere, opened
 from contract.shapes import (
     CHAT,
@@ -20,7 +22,6 @@ from contract.shapes import (
     at,
 )
 from contract.stage import UNKNOWN, WELL, Case, Expect, Stage
-
 from tokenmeter import attribute
 from tokenmeter.testing import Answer, Gate
 
@@ -253,27 +254,28 @@ async def break_and_close_twice(kind: Kind, stage: Stage) -> Any:
     return seen + [await do(stream.close()) for _ in range(2)]
 
 
+async def raise_while_reading(items: Any, boom: Exception) -> None:
+    async for _ in each(items):
+        raise boom
+
+
 async def raise_in_the_loop(kind: Kind, stage: Stage) -> Any:
-    boom, seen = RuntimeError("boom"), []
-    try:
-        async for item in each(kind.items(await kind.start(stage))):
-            seen.append(item)
-            raise boom
-    except RuntimeError as caught:
-        assert caught is boom
-    return seen
+    boom = RuntimeError("boom")
+    with pytest.raises(RuntimeError) as caught:
+        await raise_while_reading(kind.items(await kind.start(stage)), boom)
+    assert caught.value is boom
 
 
 async def raise_inside_with(kind: Kind, stage: Stage) -> Any:
-    boom, seen = RuntimeError("boom"), []
-    try:
+    boom = RuntimeError("boom")
+
+    async def read() -> None:
         async with await kind.enter(stage) as stream:
-            async for item in each(kind.items(stream)):
-                seen.append(item)
-                raise boom
-    except RuntimeError as caught:
-        assert caught is boom
-    return seen
+            await raise_while_reading(kind.items(stream), boom)
+
+    with pytest.raises(RuntimeError) as caught:
+        await read()
+    assert caught.value is boom
 
 
 async def drop_unread(kind: Kind, stage: Stage) -> Any:

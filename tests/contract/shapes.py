@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from contract.colour import do, each, opened
-from contract.stage import NONE, UNKNOWN, WELL, Case, Expect, Stage, closed_port
 from pydantic import BaseModel
 
+from contract.colour import do, each, opened
+from contract.stage import NONE, UNKNOWN, WELL, Case, Expect, Stage, closed_port
 from tokenmeter.testing import Answer, Gate
 
 SAID: Any = [{"role": "user", "content": "one two three"}]

@@ -21,8 +21,8 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from contract.colour import Mode, opened, run
 
+from contract.colour import Mode, opened, run
 from tokenmeter import Meter, UsageEvent, attribute, check_invariants
 from tokenmeter.event import Provenance, Status
 from tokenmeter.exporters.memory import Memory
