@@ -76,6 +76,20 @@ def test_a_stream_under_two_hooks_is_seen_once_however_it_is_left(stream: Case, 
     prove(stream, mode, "both")
 
 
+OWN = [
+    shape for shape in SHAPES if shape.name in ("chat", "chat stream", "message", "message stream")
+]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("shape", OWN, ids=named)
+def test_a_call_over_the_http_client_that_the_sdk_makes_itself_is_seen_once(
+    shape: Case, mode: Mode
+) -> None:
+    own = dataclasses.replace(shape, name=f"{shape.name}, own", http_client=lambda *_: None)
+    prove(own, mode, "wrap")
+
+
 def legacy_http_client(vendor: str, mode: Mode) -> Any:
     return (httpx.AsyncClient if mode.is_async else httpx.Client)(verify=TLS)
 

@@ -272,6 +272,7 @@ def check_event(event: UsageEvent, want: Expect, account: list[Served]) -> None:
     """Check what holds for every event."""
     check_invariants(event)
     assert (event.kind, event.source, event.server_address) == ("call", "wire", "127.0.0.1")
+    assert 0 <= (event.time_to_first_chunk_s or 0) <= (event.duration_s or 0)
     if want.served is None:
         return
     served = account[want.served]
@@ -279,6 +280,8 @@ def check_event(event: UsageEvent, want: Expect, account: list[Served]) -> None:
     assert event.response_id in (served.response_id, None)
     if "reported" in (want.input, want.output):
         assert event.response_model == served.request_model
+    if event.stream and want.status == "completed":
+        assert event.time_to_first_chunk_s is not None
     if want.output == "partial":
         assert 0 <= (event.output_tokens or 0) <= (served.output_tokens or 0)
 
