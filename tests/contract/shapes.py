@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from contract.colour import do, each, opened
 from contract.stage import NONE, UNKNOWN, WELL, Case, Expect, Stage, closed_port
+from tokenmeter import attribute
 from tokenmeter.testing import Answer, Gate
 
 SAID: Any = [{"role": "user", "content": "one two three"}]
@@ -167,9 +168,10 @@ def at_once(path: str, asked: Any, items: int) -> Call:
 
 
 async def poll(stage: Stage) -> Any:
-    """Start a response in the background and fetch it until it is there, and once more."""
+    """Start a response in the background; somebody else fetches it until it is there, and again."""
     queued = await do(stage.client.responses.create(**RESPONSE, background=True))
-    fetched = [await do(stage.client.responses.retrieve(queued.id)) for _ in range(3)]
+    with attribute(user="somebody else"):
+        fetched = [await do(stage.client.responses.retrieve(queued.id)) for _ in range(3)]
     states = [answer.status for answer in (queued, *fetched)]
     assert states == ["queued", "in_progress", "completed", "completed"]
     return [queued, *fetched]
