@@ -291,7 +291,7 @@ class Call:
     def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
         """Make the event; by position, in the order of the schema, because names cost thrice."""
         desk, route, asked, who = self._desk, self._route, maker._asked, maker._attribution
-        http_status, started_s, first_s = self._http_status, maker._started_s, self._first_s
+        http_status, started_s, first_s = self._http_status, maker._started_s, maker._first_s
         status, error_type = reading.status or end.status, reading.error_type or end.error_type
         usage, sides = reading.usage, self._provenance(end, reading)
         if sides is _NONE:
@@ -325,7 +325,7 @@ class Call:
             error_type,
             # time
             int((desk.timer_s() - started_s) * 1e6) / 1e6,
-            None if first_s is None else int((first_s - self._started_s) * 1e6) / 1e6,
+            None if first_s is None else int((first_s - started_s) * 1e6) / 1e6,
             # tokens
             usage.input_tokens,
             usage.output_tokens,

@@ -254,6 +254,7 @@ class Meter:
         for call in list(self.open_calls):
             call.released()
         done = self.pending.drain(timeout)
+        self.pending.stop()
         sinks, self._sinks = self._sinks, ()
         _end(sinks)
         return done

@@ -26,7 +26,7 @@ class Pending:
 
     def reset(self) -> None:
         """Forget everything; a forked child has neither the worker nor the parent's jobs."""
-        self._queue: SimpleQueue[Job] = SimpleQueue()
+        self._queue: SimpleQueue[Job | threading.Event] = SimpleQueue()
         self._undone: deque[None] = deque()  # one for each job that has not been done
         self._worker: threading.Thread | None = None
 
@@ -61,7 +61,7 @@ class Pending:
                 pass
             return True
         done = threading.Event()
-        self.put(done.set)  # jobs are done in order, so all that wait now come before it
+        self._queue.put(done)  # jobs are done in order, so all that wait now come before it
         return done.wait(timeout)
 
     def _work(self) -> None:
@@ -73,8 +73,11 @@ class Pending:
             job = self._queue.get(block)
         except Empty:
             return False
-        self._guard.run("a pending call", job)
-        self._undone.popleft()
+        if isinstance(job, threading.Event):
+            job.set()
+        else:
+            self._guard.run("a pending call", job)
+            self._undone.popleft()
         return True
 
 

@@ -57,9 +57,7 @@ class ModelServer:
     def __init__(self) -> None:
         self._model = Model()
         self._http = _Http(self._model)
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, args=(0.01,), name="tokenmeter-model-server"
-        )
+        self._thread = threading.Thread(target=self._http.serve, name="tokenmeter-model-server")
         self._thread.start()
 
     @property
@@ -92,7 +90,7 @@ class ModelServer:
             Exception: What went wrong inside the server itself while it answered.
         """
         self._model.open_gates()
-        self._http.shutdown()
+        self._http.stop()
         self._thread.join()
         self._http.close_connections()
         self._http.server_close()
@@ -121,7 +119,18 @@ class _Http(ThreadingHTTPServer):
         self.model = model
         self.crashes: list[BaseException] = []
         self._connections: set[socket.socket] = set()
+        self._stopping = False
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def serve(self) -> None:
+        """Accept connections until stopped; nothing is polled, so stopping takes no time."""
+        while not self._stopping:
+            self.handle_request()
+
+    def stop(self) -> None:
+        """Wake the accepting thread, and let it end."""
+        self._stopping = True
+        socket.create_connection(("127.0.0.1", self.server_port)).close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
