@@ -90,12 +90,12 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         self._names = {name: value for name, value in names.items() if value is not None}
         self._tags = tags
         for name, value in self._names.items():
-            if not isinstance(value, str) or not value:  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not (value and _is_text(value)):
                 raise ConfigurationError(
                     f"attribute({name}=…) takes a non-empty string, got {value!r}"
                 )
         for name, tag in tags.items():
-            if not isinstance(tag, str | int | float | bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not (_is_text(tag) or isinstance(tag, int | float)):
                 raise ConfigurationError(
                     f"attribute({name}=…) is a tag and takes a string, a number or a boolean, "
                     f"got {tag!r}"
@@ -190,3 +190,11 @@ def _without(owner: object, here: _Block) -> _Block:
         if above.names is not None and (gone.stays or not above.stays):
             left = _laid(above.names, above.owner, left, stays=above.stays)
     return left
+
+
+def _is_text(value: object) -> bool:
+    """Say whether a value is a string that can be written: one without lone surrogates."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False

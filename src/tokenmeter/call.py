@@ -174,8 +174,11 @@ class Call:
         """Close a call whose whole body is in memory."""
         self._http_status, self._cached = http_status, cached or None
         dialect = self._route.dialect
-        reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body)
-        self._close(COMPLETED, reading or UNREADABLE)
+        reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body) or UNREADABLE
+        end = COMPLETED
+        if reading.status is None and reading.recognised and not body.startswith(b"{"):
+            end, reading = _missing_end(reading)  # an event stream that was read as a whole
+        self._close(end, reading)
 
     def lost(self, http_status: int | None) -> None:
         """Close a call whose response is of a kind that nobody can observe."""

@@ -124,6 +124,7 @@ class Meter:
         self.totals = Totals()
         """What was used so far, by user, task and model; bounded."""
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
         self._router = Router(providers)
         self._sinks = self._made(exporters)
         self._enabled = os.environ.get(_DISABLED, "").lower() not in _YES
@@ -234,6 +235,7 @@ class Meter:
         Leaving waits at most ``timeout`` seconds for calls whose end is still pending.
         """
         spent = Tally()
+        self._open_tallies.add(spent)
         try:
             with watching(spent.add):
                 yield spent
@@ -296,6 +298,8 @@ class Meter:
         self.pending.reset()
         self.answers = Answers()
         self.totals = Totals()
+        for spent in list(self._open_tallies):
+            spent.restart()
         for sink in self._sinks:
             sink.restart()
 

@@ -21,6 +21,10 @@ class Tally:
     """
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin at zero; a forked child counts its own calls only."""
         self.calls = 0
         """Model calls; retries of one call count once."""
         self.attempts = 0

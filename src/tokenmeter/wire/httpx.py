@@ -75,7 +75,7 @@ class Layer:
         guard, begin = self.meter.guard, self.begin
 
         def sync_send(*args: Any, **kwargs: Any) -> Any:
-            request = kwargs.get("request") or args[-1]
+            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
             call = guard.run(_PLACE, begin, request)
             if call is None:
                 return send(*args, **kwargs)
@@ -92,7 +92,7 @@ class Layer:
             return response
 
         async def async_send(*args: Any, **kwargs: Any) -> Any:
-            request = kwargs.get("request") or args[-1]
+            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
             call = guard.run(_PLACE, begin, request)
             if call is None:
                 return await send(*args, **kwargs)
