@@ -14,12 +14,13 @@ import pytest
 
 from tokenmeter.cli import main
 from tokenmeter.event import UsageEvent
+from tokenmeter.ids import derived_id
 
 
 def event(number: int, **columns: Any) -> UsageEvent:
     facts: dict[str, Any] = {
         "kind": "call",
-        "event_id": f"01a20454-81ae-7862-801b-{number:012d}",
+        "event_id": f"01a2045481ae7862801b{number:012d}",
         "schema": 1,
         "ts": datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC),
         "status": "completed",
@@ -216,7 +217,7 @@ def test_several_ledgers_are_added_up_and_a_fetched_answer_counts_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fetched = event(9, input_tokens=10, output_tokens=1)
-    fetched = msgspec.structs.replace(fetched, event_id="0f0f0f0f-0f0f-8f0f-8f0f-0f0f0f0f0f0f")
+    fetched = msgspec.structs.replace(fetched, event_id=derived_id("openai", "resp_1"))
     one = written(tmp_path / "1.jsonl", [LEDGER[2], fetched])
     two = written(tmp_path / "2.jsonl", [fetched])
     found = json.loads(report(capsys, one, two, "--by", "day", "--format", "json"))

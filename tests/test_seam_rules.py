@@ -25,6 +25,7 @@ import anthropic
 import brotli
 import httpx
 import httpx2
+import msgspec
 import openai
 import pytest
 import trio
@@ -91,7 +92,8 @@ def python(program: str, **environment: str) -> str:
         timeout=60,
         check=False,
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    assert not run.stderr, run.stderr
+    assert run.returncode == 0
     return run.stdout
 
 
@@ -879,7 +881,7 @@ def test_a_forked_child_begins_anew_and_the_parent_alone_says_its_open_calls(
 ) -> None:
     out = python(
         """
-        import gc, os, threading, httpx, tokenmeter
+        import gc, os, threading, warnings, httpx, tokenmeter
         from tokenmeter import Meter
         from wires import CHAT, ASKED, Wire, chat_events, sse, cut
         wire = Wire(httpx, is_async=False)
@@ -897,6 +899,7 @@ def test_a_forked_child_begins_anew_and_the_parent_alone_says_its_open_calls(
         gc.collect()
         assert meter.pending.waiting == 2
         from_parent, to_parent = os.pipe()
+        warnings.simplefilter("ignore")  # Python 3.12 and later warn of threads beside a fork
         child = os.fork()
         if child == 0:
             events.clear()
@@ -919,10 +922,10 @@ def test_a_forked_child_begins_anew_and_the_parent_alone_says_its_open_calls(
         wire.read(opened)
         meter.flush()
         wire.send(client)
-        assert [e.status for e in events] == ["completed", "completed", "abandoned", "completed"]
+        assert sorted(e.status for e in events) == ["abandoned"] + ["completed"] * 3
         assert {e.pid for e in events} == {os.getpid()}
-        halves = {e.event_id[16:24] for e in events}
-        assert len(halves) == 1 and childs[16:24] not in halves
+        halves = {e.event_id[16:20] for e in events}
+        assert len(halves) == 1 and childs not in {e.event_id for e in events}
         print("fine")
         """
     )
@@ -1069,13 +1072,15 @@ class Failing:
         if step == self.where:
             raise RuntimeError("a bug of ours")
 
-    def asked(self, body: bytes) -> Asked:
+    @property
+    def request(self) -> msgspec.json.Decoder[Asked]:
         self._work("asked")
-        return Asked(model="m")
+        return msgspec.json.Decoder(Asked)
 
-    def parse(self, body: bytes) -> object:
+    @property
+    def answer(self) -> msgspec.json.Decoder[Any]:
         self._work("parse")
-        return object()
+        return msgspec.json.Decoder()
 
     def fold(self, body: object, data: bytes) -> object:
         self._work("fold")

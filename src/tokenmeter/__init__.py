@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokenmeter.event import Usage as Usage
     from tokenmeter.event import UsageEvent as UsageEvent
     from tokenmeter.event import check_invariants as check_invariants
+    from tokenmeter.functions import metered as metered
     from tokenmeter.meter import Meter as Meter
     from tokenmeter.meter import Undo as Undo
     from tokenmeter.meter import configure as configure
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tokenmeter.meter import tally as tally
     from tokenmeter.meter import unwrap as unwrap
     from tokenmeter.meter import wrap as wrap
-    from tokenmeter.functions import metered as metered
     from tokenmeter.tallies import Tally as Tally
 
 __version__ = "0.1.0.dev0"
@@ -65,7 +65,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_HOME, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

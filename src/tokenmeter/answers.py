@@ -20,7 +20,7 @@ class Answers(Generic[C]):
 
     def __init__(self) -> None:
         self._creators: OrderedDict[str, C | None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser may close a stream while it is held
 
     def created(self, answer_id: str, creator: C) -> None:
         """Remember who asked for an answer that does not exist yet."""

@@ -2,10 +2,15 @@
 
 Each ``attribute`` block lays its names over those of the block around it. What is in force where a
 call is made belongs to that call, whoever reads its answer later.
+
+The blocks in force are a chain of immutable links, so a task or thread that copied the context
+keeps what it copied. Nothing here holds a token of the context variable: a generator may be left
+suspended inside a block, and closed much later, in another context.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Self, TypeVar
@@ -20,11 +25,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Block(NamedTuple):
     attribution: Attribution
-    owner: object
+    owner: object  # who opened it, and who alone takes it away
+    names: attribute | None
+    stays: bool  # opened by a generator's own `with`, so it may outlast blocks that are below it
     outer: _Block | None
 
 
-block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_Block(NOBODY, None, None))
+_OUTERMOST = _Block(NOBODY, None, None, stays=False, outer=None)
+
+block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_OUTERMOST)
 """The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 
@@ -37,7 +46,9 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
     """Say whom and what the calls inside are for; inner blocks win over outer ones.
 
     A context manager and a decorator: of functions, coroutine functions, generators and
-    asynchronous generators, whose consumers stay outside of the block.
+    asynchronous generators, whose consumers stay outside of the block. (A ``with`` block around a
+    ``yield`` shows to the consumer, as every context variable does; decorate the generator.)
+    One instance may be used any number of times, also at once.
 
     Args:
         user: The person behind the calls.
@@ -91,19 +102,12 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 )
 
     def __enter__(self) -> Self:
-        outer = block.get()
-        block.set(_Block(self._over(outer.attribution), self, outer))
+        stays = bool(sys._getframe(1).f_code.co_flags & _GENERATES)  # pyright: ignore[reportPrivateUsage]
+        block.set(_laid(self, self, block.get(), stays=stays))
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        # No token: a generator may be closed in a context that never entered the block, and an
-        # inner block may still be open in a generator that was left suspended.
-        here = block.get()
-        while here.outer is not None:
-            if here.owner is self:
-                block.set(here.outer)
-                return
-            here = here.outer
+        block.set(_without(self, block.get()))
 
     def _over(self, outer: Attribution) -> Attribution:
         changes: dict[str, Any] = dict(self._names)
@@ -116,7 +120,73 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         return msgspec.structs.replace(outer, **changes)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function so that its body runs inside the block."""
+        """Decorate a function so that its body runs inside the block.
+
+        Raises:
+            ConfigurationError: It is not a function; of a class, decorate the methods.
+        """
         from tokenmeter.functions import inside
 
-        return inside(self, function)
+        return inside(lambda: _Stints(self), function)
+
+
+class _Stints:
+    """A block that a function enters for each stretch of its run, a generator for each step.
+
+    Blocks that the function itself opened and that are still open when it is left are taken along,
+    and laid again when it goes on; so its consumer never sees them.
+    """
+
+    __slots__ = ("_laid",)
+
+    def __init__(self, names: attribute) -> None:
+        self._laid: tuple[tuple[attribute, object, bool], ...] = ((names, self, False),)
+
+    def __enter__(self) -> None:
+        here = block.get()
+        for names, owner, stays in self._laid:
+            here = _laid(names, owner, here, stays=stays)
+        block.set(here)
+
+    def __exit__(self, *_exc: object) -> None:
+        found = _down_to(self, block.get())
+        if found:
+            self._laid = tuple((b.names, b.owner, b.stays) for b in reversed(found) if b.names)
+            block.set(found[-1].outer or _OUTERMOST)
+
+
+_GENERATES = 0x20 | 0x200  # inspect.CO_GENERATOR and CO_ASYNC_GENERATOR, without importing inspect
+
+
+def _laid(names: attribute, owner: object, outer: _Block, *, stays: bool) -> _Block:
+    merged = names._over(outer.attribution)  # pyright: ignore[reportPrivateUsage]
+    return _Block(merged, owner, names, stays, outer)
+
+
+def _down_to(owner: object, here: _Block | None) -> list[_Block]:
+    """Give the blocks from the innermost to the owner's; none when it has none here."""
+    found: list[_Block] = []
+    while here is not None:
+        found.append(here)
+        if here.owner is owner:
+            return found
+        here = here.outer
+    return []
+
+
+def _without(owner: object, here: _Block) -> _Block:
+    """Take the owner's innermost block away; without one, in another context, nothing.
+
+    What stands above it was opened later and not closed. If that was by a generator that is
+    suspended now, it must not outlast this block. If this block is the one a generator left behind,
+    what was opened since is no part of it and stays.
+    """
+    found = _down_to(owner, here)
+    if not found:
+        return here
+    gone = found.pop()
+    left = gone.outer or _OUTERMOST
+    for above in reversed(found):
+        if above.names is not None and (gone.stays or not above.stays):
+            left = _laid(above.names, above.owner, left, stays=above.stays)
+    return left

@@ -35,11 +35,21 @@ _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tokenmeter_watchers", d
 @contextmanager
 def watching(watcher: Watcher) -> Generator[None]:
     """Show the events of the calls made inside to the watcher."""
-    _watchers.set((*_watchers.get(), watcher))
+    watch(watcher)
     try:
         yield
     finally:
-        _watchers.set(tuple(w for w in _watchers.get() if w is not watcher))
+        unwatch(watcher)
+
+
+def watch(watcher: Watcher) -> None:
+    """Begin to show the events of the calls made here to the watcher."""
+    _watchers.set((*_watchers.get(), watcher))
+
+
+def unwatch(watcher: Watcher) -> None:
+    """Show calls made from here on to the watcher no more."""
+    _watchers.set(tuple(w for w in _watchers.get() if w is not watcher))
 
 
 def watchers() -> tuple[Watcher, ...]:
@@ -62,6 +72,29 @@ _LEAVING = {"CancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt",
 """Exceptions by which a caller leaves, by name: asyncio and trio are not imported for them."""
 
 
+class Reader(Protocol):
+    """What was read so far of an answer that comes bit by bit."""
+
+    @property
+    def skipped(self) -> int:
+        """Parts of it that could not be read."""
+        ...
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether its format has a terminal event, so that a missing one means a cut answer."""
+        ...
+
+    @property
+    def sent(self) -> bool:
+        """Whether the model can have been asked at all."""
+        ...
+
+    def reading(self) -> Reading:
+        """Say what all that has come means."""
+        ...
+
+
 class Desk(Protocol):
     """What a call needs of the meter it belongs to."""
 
@@ -82,9 +115,10 @@ class Desk(Protocol):
 class Call:
     """One exchange in flight.
 
-    A seam calls `answered` or `failed` once the request is over; for a streamed body `streaming`,
-    then `first` and one or more of `exhausted`, `interrupted`, `released` and `dropped`, in any
-    order and from any thread: the first one that ends the call closes it.
+    A seam calls `answered` or `failed` once the request is over; for a streamed body `streaming`
+    (or `reads`, with a reader of its own), then `first` and one or more of `exhausted`,
+    `interrupted`, `released` and `dropped`, in any order and from any thread: the first one that
+    ends the call closes it.
     """
 
     __slots__ = (
@@ -115,7 +149,7 @@ class Call:
         self._http_status: int | None = None
         self._cached: bool | None = None
         self._first_s: float | None = None
-        self._reader: bodies.StreamReader | None = None
+        self._reader: Reader | None = None
         self.in_flight = True
         self._ts_ns = desk.now_ns()
         self._started_s = desk.timer_s()
@@ -132,10 +166,6 @@ class Call:
         """Take what was asked from a seam that knows it without reading a request."""
         self._asked = asked
 
-    def ended(self, end: End, reading: Reading) -> None:
-        """Close a call whose reading another seam has made."""
-        self._close(end, reading)
-
     def failed(self, exc: BaseException, *, unsent: bool) -> None:
         """Close a call that got no response."""
         self._close(end_by(exc)._replace(unsent=unsent), UNREADABLE)
@@ -147,7 +177,7 @@ class Call:
         reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body)
         self._close(COMPLETED, reading or UNREADABLE)
 
-    def lost(self, http_status: int) -> None:
+    def lost(self, http_status: int | None) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
         self._http_status = http_status
         self._close(COMPLETED, UNREADABLE)
@@ -157,12 +187,19 @@ class Call:
     ) -> bodies.StreamReader:
         """Begin to read a body that is still to come."""
         self._http_status, self._cached = http_status, cached or None
-        self._reader = bodies.StreamReader(
-            self._route.dialect, content_encoding, self._desk.guard
-        )
+        reader = bodies.StreamReader(self._route.dialect, content_encoding, self._desk.guard)
+        self.reads(reader)
+        return reader
+
+    def reads(self, reader: Reader) -> None:
+        """Have a reader say at the end what the answer was; until then the call is open."""
+        self._reader = reader
         self._desk.open_calls.add(self)
         self._desk.pending.start()
-        return self._reader
+
+    def watched_by(self, watcher: Watcher) -> bool:
+        """Say whether the call was made where this watcher watches."""
+        return watcher in self._watchers
 
     def first(self) -> None:
         """Note that the first chunk has come; saying it again changes nothing."""
@@ -211,6 +248,8 @@ class Call:
         reading = self._desk.guard.run(self._route.dialect.name, reader.reading) or UNREADABLE
         if reader.skipped:
             self._desk.guard.count("unreadable parts of streams", reader.skipped)
+        if not reader.sent:
+            end = end._replace(unsent=True)
         if end is COMPLETED and reader.is_event_stream and reading.status is None:
             end, reading = _missing_end(reading)
         self._close(end, reading)
@@ -225,7 +264,8 @@ class Call:
         maker: Call | None = self
         if reading.background or self._route.fetches:
             maker = self._maker(reading)
-        if maker is not None and (self._route.known_host or self._recognised(reading)):
+        known = self._route.known_host or self._recognised(reading)
+        if maker is not None and known and not reading.counted:
             self._desk.emit(self._event(end, reading, maker), maker._watchers)
 
     def _recognised(self, reading: Reading) -> bool:

@@ -37,13 +37,20 @@ Status = Literal[
 
 
 class Tags(dict[str, TagValue]):
-    """Hold tags or counts as a mapping that refuses to change."""
+    """Hold tags as a mapping that refuses to change."""
 
-    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        raise TypeError("an event and its parts are immutable; build a new mapping instead")
+    def __reduce__(self) -> tuple[type[Tags], tuple[dict[str, TagValue]]]:
+        return Tags, (dict(self),)
 
-    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _refuse
-    __ior__ = _refuse  # type: ignore[assignment]
+
+def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
+    raise TypeError("an event and its parts are immutable; build a new mapping instead")
+
+
+for _change in (
+    "__delitem__", "__ior__", "__setitem__", "clear", "pop", "popitem", "setdefault", "update"
+):  # fmt: skip
+    setattr(Tags, _change, _refuse)
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

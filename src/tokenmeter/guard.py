@@ -35,7 +35,9 @@ class Guard:
             self.note(place, exc)
             return None
 
-    def done(self, place: str, piece: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+    def done(
+        self, place: str, piece: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> bool:
         """Call the piece and say whether it returned."""
         try:
             piece(*args, **kwargs)
@@ -49,13 +51,16 @@ class Guard:
         count = self.failures[place] = self.failures.get(place, 0) + 1
         if count == 1:
             logger.warning(
-                "%s failed with %s at %s; your call is not affected, further failures are only counted",
+                "%s failed with %s at %s; your call is not affected, "
+                "further failures are only counted",
                 place,
                 _kind(exc),
                 _where(exc),
             )
         elif count == LIMIT:
-            logger.warning("%s failed %d times; wire formats that do are switched off", place, LIMIT)
+            logger.warning(
+                "%s failed %d times; wire formats that do are switched off", place, LIMIT
+            )
 
     def count(self, place: str, times: int = 1) -> None:
         """Count what went wrong outside of us: bytes that nobody can read, and the like."""

@@ -34,3 +34,8 @@ def derived_id(provider: str, response_id: str, item: str = "") -> str:
     n = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())
     n = n & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62  # a UUID of version 8
     return f"{n:032x}"
+
+
+def is_derived(event_id: str) -> bool:
+    """Say whether an id was derived from an answer, so that another event may have it too."""
+    return event_id[12:13] == "8"

@@ -286,7 +286,7 @@ class Meter:
             )
         return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         """Begin anew in a forked child: what is open belongs to the parent."""
         for call in self.open_calls:
             call.disown()
@@ -351,7 +351,7 @@ def _in_child() -> None:
     global _lock
     _lock = threading.RLock()
     for meter in list(_meters):
-        meter._after_fork()
+        meter.after_fork()
 
 
 def default() -> Meter:

@@ -2,23 +2,23 @@
 
 A finaliser may run anywhere, inside a lock or an exporter included, so it only puts a job here.
 `queue.SimpleQueue.put` is documented as safe in finalisers (it is reentrant and takes no lock that
-Python code could hold).
+Python code could hold), and so is appending to a `deque`.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from tokenmeter.guard import Guard
 
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Pending:
-    """Run jobs later, in a worker or in whoever waits for them."""
+    """Run jobs later, in order, in a worker; without a worker, in whoever waits for them."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -26,11 +26,8 @@ class Pending:
 
     def reset(self) -> None:
         """Forget everything; a forked child has neither the worker nor the parent's jobs."""
-        self._queue: SimpleQueue[Job] = SimpleQueue()
-        self._arrivals = itertools.count(1)
-        self._arrived = 0
-        self._done = 0
-        self._progress = threading.Condition()
+        self._queue: SimpleQueue[Job | threading.Event] = SimpleQueue()
+        self._undone: deque[None] = deque()  # one for each job that has not been done
         self._worker: threading.Thread | None = None
 
     def start(self) -> None:
@@ -47,23 +44,25 @@ class Pending:
 
     def put(self, job: Job) -> None:
         """Add a job; safe in a finaliser."""
-        self._arrived = next(self._arrivals)
+        self._undone.append(None)
         self._queue.put(job)
 
     @property
     def waiting(self) -> int:
         """Jobs that have not been done yet."""
-        return self._arrived - self._done
+        return len(self._undone)
 
     def drain(self, timeout: float) -> bool:
-        """Do what waits here and now; wait at most ``timeout`` seconds for the worker's share."""
-        if not self.waiting:
+        """Wait at most ``timeout`` seconds until what waits now is done; say whether it is."""
+        if not self._undone:
             return True
-        goal = self._arrived
-        while self._do(block=False):
-            pass
-        with self._progress:
-            return self._progress.wait_for(lambda: self._done >= goal, timeout)
+        if self._worker is None or self._worker is threading.current_thread():
+            while self._do(block=False):
+                pass
+            return True
+        done = threading.Event()
+        self._queue.put(done)  # jobs are done in order, so all that wait now come before it
+        return done.wait(timeout)
 
     def _work(self) -> None:
         while self._worker is threading.current_thread():
@@ -74,10 +73,11 @@ class Pending:
             job = self._queue.get(block)
         except Empty:
             return False
-        self._guard.run("a pending call", job)
-        with self._progress:
-            self._done += 1
-            self._progress.notify_all()
+        if isinstance(job, threading.Event):
+            job.set()
+        else:
+            self._guard.run("a pending call", job)
+            self._undone.popleft()
         return True
 
 

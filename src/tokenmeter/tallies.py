@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from decimal import Decimal
 
 from tokenmeter.event import UsageEvent
-
 
 
 class Tally:
@@ -75,9 +75,7 @@ class Tally:
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
-        line = (
-            f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
-        )
+        line = f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
         notes = {
             "retries": self.attempts - self.calls,
             "failed": self.failed,
@@ -111,26 +109,29 @@ class Totals:
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
         self._rows: dict[Key, Tally] = {}
-        self._recent: list[UsageEvent] = []
+        self._recent: deque[UsageEvent] = deque()  # one object for ever: threads add to it unlocked
         self._lock = threading.Lock()
 
     def add(self, event: UsageEvent) -> None:
         """Add one event to its row; the work is done for some hundred of them together."""
         self._recent.append(event)
-        if len(self._recent) >= _BATCH:
-            self._fold()
+        # Never waiting for the lock: a finaliser may come here inside its own thread's fold.
+        if len(self._recent) >= _BATCH and self._lock.acquire(blocking=False):
+            try:
+                self._fold()
+            finally:
+                self._lock.release()
 
     def rows(self) -> dict[Key, Tally]:
         """Give the tallies by ``(user, task, model)``."""
-        self._fold()
         with self._lock:
+            self._fold()
             return dict(self._rows)
 
     def _fold(self) -> None:
-        with self._lock:
-            recent, self._recent = self._recent, []
-            for event in recent:
-                key = (event.user, event.task, event.response_model or event.request_model)
-                if key not in self._rows and len(self._rows) >= self._limit:
-                    key = OTHERS
-                self._rows.setdefault(key, Tally()).add(event)
+        for _ in range(len(self._recent)):
+            event = self._recent.popleft()
+            key = (event.user, event.task, event.response_model or event.request_model)
+            if key not in self._rows and len(self._rows) >= self._limit:
+                key = OTHERS
+            self._rows.setdefault(key, Tally()).add(event)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tokenmeter.dialects import Reading
+from tokenmeter.dialects import UNREADABLE, Reading
 from tokenmeter.providers import Router
 from tokenmeter.wire.body import read
 
@@ -114,7 +114,7 @@ def body_of(record: Record) -> bytes:
 def reading_of(record: Record) -> Reading | None:
     """Read a recorded response by its own host and path, or ``None`` when nothing routes there."""
     path = re.sub(r"^<[^>]*>", "", record["path"])  # some recorders hide the base URL like this
-    found = ROUTER.find(record["method"], record["host"], path)
+    found = ROUTER[record["method"], record["host"], path]
     if found is None:
         return None
     return read(found.dialect, body_of(record))
@@ -127,9 +127,16 @@ def is_recognised(record: Record) -> bool:
 
 
 def answers_in(record: Record) -> int:
-    """Give how many events a record is worth: none for a background response still to come."""
+    """Give how many events a record is worth.
+
+    None for a background response still to come, and none for an answer in no known format: the
+    replay's host is an unknown one, where the body has to be recognised.
+    """
     reading = reading_of(record)
-    return 0 if reading is not None and reading.pending else 1
+    if reading is None:
+        return 1
+    foreign = record["status"] < 300 and reading is not UNREADABLE and not reading.recognised
+    return 0 if reading.pending or foreign else 1
 
 
 def counts_of(record: Record) -> Counts:
@@ -138,4 +145,4 @@ def counts_of(record: Record) -> Counts:
     if reading is None:
         return Counts(None, None, None, None, None)
     names = ("input", "output", "cache_read", "cache_write", "reasoning")
-    return Counts(*(reading.counts.get(f"{name}_tokens") for name in names))
+    return Counts(*(getattr(reading.usage, f"{name}_tokens") for name in names))

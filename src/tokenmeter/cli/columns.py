@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
+from tokenmeter.ids import is_derived
 from tokenmeter.tallies import Tally
 
 TAG = "tag:"
@@ -98,9 +99,7 @@ class Groups:
         self.total.add(event)
 
     def _fetched_before(self, event: UsageEvent) -> bool:
-        # Only answers that are fetched have an id derived from the answer, a UUID of version 8;
-        # every other id is unique and need not be remembered.
-        if event.event_id[14:15] != "8":
+        if not is_derived(event.event_id):  # every other id is unique and need not be remembered
             return False
         before = event.event_id in self._fetched
         self._fetched.add(event.event_id)

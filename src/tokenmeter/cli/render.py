@@ -109,7 +109,7 @@ def _counts(row: Row) -> dict[str, Any]:
 
 
 def comma_separated(groups: Groups, out: TextIO) -> None:
-    """Write CSV without a total row, so that a column can be added up; no value is empty."""
+    """Write CSV without a total row, so that a column can be added up; an empty field is no value."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*groups.by, *COUNTS])
     for row in groups.rows:

@@ -37,6 +37,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         pending: The answer does not exist yet (a background response that is queued).
         background: The answer can be fetched again by its id, also by others.
         error_type: The vendor's own code of an error, never its text.
+        counted: Another call's event says this answer already.
     """
 
     recognised: bool = False
@@ -51,6 +52,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     final: bool = False
     pending: bool = False
     background: bool = False
+    counted: bool = False
 
 
 UNREADABLE = Reading()
@@ -62,25 +64,32 @@ class Dialect(Protocol):
 
     A body ``B`` is the dialect's own typed view of what the vendor sent. Bytes are decoded with
     `tokenmeter.dialects.fields.decode`, which drops odd values one by one.
-
-    Attributes:
-        name: For logs and for switching the dialect off, ``openai_chat``.
-        marks: Byte strings, one of which stands in every stream event that matters.
-        counts_output: False where an answer has no output tokens by nature (embeddings).
-        request: Decodes the body of a request.
-        answer: Decodes the body of a plain answer, or of an error.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Give the name for logs and for switching the dialect off, ``openai_chat``."""
+        ...
+
     @property
-    def marks(self) -> tuple[bytes, ...]: ...
+    def marks(self) -> tuple[bytes, ...]:
+        """Give byte strings, one of which stands in every stream event that matters."""
+        ...
+
     @property
-    def counts_output(self) -> bool: ...
+    def counts_output(self) -> bool:
+        """Say false where an answer has no output tokens by nature (embeddings)."""
+        ...
+
     @property
-    def request(self) -> msgspec.json.Decoder[Asked]: ...
+    def request(self) -> msgspec.json.Decoder[Asked]:
+        """Give the decoder of a request's body."""
+        ...
+
     @property
-    def answer(self) -> msgspec.json.Decoder[Any]: ...
+    def answer(self) -> msgspec.json.Decoder[Any]:
+        """Give the decoder of the body of a plain answer, or of an error."""
+        ...
 
     def fold(self, body: Any, data: bytes) -> Any:
         """Add one stream event to the body so far (``None`` before the first).

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
-"""A number of tokens as vendors send it; negative ones do not fit and are dropped."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A number of tokens as vendors send it; what is negative or no exact JSON number is dropped."""
+
+_SURROGATE = re.compile(rb"(\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..")
+"""An escape: kept when it is a pair of surrogates, or of another kind; else no character."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -31,16 +34,35 @@ class ErrorBody(msgspec.Struct):
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode JSON into the decoder's type, dropping what does not fit.
 
+    Bytes that are not UTF-8 and escapes that are no character become replacement characters.
+
     Raises:
         msgspec.DecodeError: The bytes are not JSON.
     """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:
-        found: T = salvage(msgspec.json.decode(body), decoder.type)
+        found: T = salvage(_anything(body), decoder.type)
         return found
-    except UnicodeDecodeError:
-        return decode(decoder, body.decode("utf-8", "replace").encode())
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        clean = _text(body)
+        if clean == body:
+            raise
+        return decode(decoder, clean)
+    except RecursionError as exc:
+        raise msgspec.DecodeError("nested too deeply") from exc
+
+
+def _anything(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(_text(body))
+    except RecursionError as exc:
+        raise msgspec.DecodeError("nested too deeply") from exc
+
+
+def _text(body: bytes) -> bytes:
+    body = body.decode("utf-8", "replace").encode()
+    return _SURROGATE.sub(lambda found: found[1] or rb"\ufffd", body)
 
 
 def salvage(value: Any, kind: Any) -> Any:
@@ -52,11 +74,15 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            (item,) = get_args(option)
-            return [fit for v in value if (fit := salvage(v, item)) is not None]
+            return _salvage_list(cast("list[Any]", value), *get_args(option))
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return _salvage_struct(value if isinstance(value, dict) else {}, option)
+            known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+            return _salvage_struct(known, option)
     return None
+
+
+def _salvage_list(value: list[Any], kind: Any) -> list[Any]:
+    return [fit for item in value if (fit := salvage(item, kind)) is not None]
 
 
 def _salvage_struct(value: dict[str, Any], kind: type[S]) -> S:

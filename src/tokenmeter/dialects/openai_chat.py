@@ -115,7 +115,8 @@ class OpenAIChat:
         if chunk.choices is not None:
             ended = [c for c in chunk.choices if c.finish_reason]
             body.choices = (body.choices or []) + ended
-        body.usage = overlay(body.usage, chunk.usage or (chunk.x_groq and chunk.x_groq.usage))
+        groq = chunk.x_groq.usage if chunk.x_groq else None
+        body.usage = overlay(body.usage, chunk.usage or groq)
         return body
 
     def reading(self, body: _Body) -> Reading:

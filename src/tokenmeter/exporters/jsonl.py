@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -71,10 +72,9 @@ class Jsonl:
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            size = os.fstat(fd).st_size
-            start = max(0, size - _TAIL)
-            at = os.pread(fd, _TAIL, start).rfind(part)
-            if part and at >= 0:
+            start = max(0, os.fstat(fd).st_size - _TAIL)
+            at = _torn(part, os.pread(fd, _TAIL, start))
+            if at is not None:
                 os.pwrite(fd, b" " * (len(part) - 1) + b"\n", start + at)
         finally:
             os.close(fd)
@@ -84,3 +84,13 @@ class Jsonl:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _torn(part: bytes, tail: bytes) -> int | None:
+    """Find where the beginning of a line stands that does not go on.
+
+    A short one (``{"kind":``) stands at the beginning of every whole line too. What follows a torn
+    one is the end of the file, another writer's line, or another torn one that is blank already.
+    """
+    found = re.compile(re.escape(part) + rb"(?=[{ \n]|\Z)").finditer(tail) if part else ()
+    return max((match.start() for match in found), default=None)

@@ -52,6 +52,11 @@ class StreamReader:
         self._scanning = threading.Lock()
 
     @property
+    def sent(self) -> bool:
+        """Whether the model was asked: there is a response, so it was."""
+        return True
+
+    @property
     def is_event_stream(self) -> bool:
         """Whether the bytes so far are server-sent events."""
         return isinstance(self._sink, EventScanner)
@@ -68,10 +73,13 @@ class StreamReader:
             data = b"".join(self.chunks[:count])
             del self.chunks[:count]
             if self._undo is not None:
-                self._guard.run(self._dialect.name, self._search, data)
+                plain = self._guard.run("undoing a content encoding", self._undo, data)
+                if plain is None:
+                    self._undo = None  # what follows cannot be undone either
+                else:
+                    self._guard.run(self._dialect.name, self._search, plain)
 
     def _search(self, data: bytes) -> None:
-        data = self._undo(data) if self._undo is not None else b""
         if self._sink is None and data.lstrip():
             self._sink = _sink(self._dialect, data)
         if self._sink is not None:

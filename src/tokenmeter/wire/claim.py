@@ -9,7 +9,7 @@ middle of a request is not deaf for ever.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import Protocol
 
@@ -38,11 +38,9 @@ def claimed() -> bool:
 
 def release(token: Token[Claim | None]) -> None:
     """Give a claim back."""
-    try:
+    # A coroutine that is finalised runs in another context, where there is nothing to undo.
+    with suppress(ValueError):
         claim.reset(token)
-    except ValueError:
-        # A coroutine that is finalised runs in another context, where there is nothing to undo.
-        pass
 
 
 @contextmanager

@@ -87,7 +87,8 @@ class Layer:
                 guard.run(_PLACE, _fail, call, request, exc)
                 raise
             _land(call, token)
-            guard.run(_PLACE, _observe, call, request, response, is_async)
+            if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
+                guard.run(_PLACE, call.lost, None)
             return response
 
         async def async_send(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +104,8 @@ class Layer:
                 guard.run(_PLACE, _fail, call, request, exc)
                 raise
             _land(call, token)
-            guard.run(_PLACE, _observe, call, request, response, is_async)
+            if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
+                guard.run(_PLACE, call.lost, None)
             return response
 
         return async_send if is_async else sync_send
@@ -119,21 +121,22 @@ def _fail(call: Call, request: Any, exc: BaseException) -> None:
     call.failed(exc, unsent=type(exc).__name__ in _UNSENT)
 
 
-def _observe(call: Call, request: Any, response: Any, is_async: bool) -> None:
-    """Read the response when its body is in memory, else observe its stream."""
+def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
+    """Read the response when its body is in memory, else observe its stream; true when done."""
     call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
     extensions = response.extensions  # marks of hishel 0.x and 1.x: no server answered
     cached = bool(extensions.get("from_cache") or extensions.get("hishel_from_cache"))
     if response.is_stream_consumed:
         call.answered(response.status_code, _content(response), cached=cached)
-        return
-    base, wrapper = _observed(_library(type(response)), is_async)
+        return True
+    base, wrapper = _observed(_library(response.__class__), is_async)
     if not isinstance(response.stream, base):
         call.lost(response.status_code)
-        return
+        return True
     encoding = response.headers.get("content-encoding")
     reader = call.streaming(response.status_code, encoding, cached=cached)
     response.stream = wrapper(response.stream, call, reader)
+    return True
 
 
 def _body_in_memory(request: Any) -> bytes | None:
@@ -307,13 +310,15 @@ class _ClientLayer(Layer):
         self._before = client.__dict__.get("send")
         send = self._before or self._class_send
         metered = self.meter_send(send, is_async=is_async_client(client))
-        self.hook = functools.wraps(self._before or type(client).send)(metered)
+        original: Send = self._before or client.__class__.send
+        self.hook: Send = functools.wraps(original)(metered)
 
     def _class_send(self, *args: Any, **kwargs: Any) -> Any:
         client = self._client()
         if client is None:
             raise ReferenceError("the HTTP client is gone; only its send method was kept")
-        return type(client).send(client, *args, **kwargs)
+        send: Send = client.__class__.send
+        return send(client, *args, **kwargs)
 
     def undo(self) -> None:
         """Take the hook off, or leave it passing through when somebody patched over it."""

@@ -1,0 +1,200 @@
+"""Events in a file: one whole line each, or none and an error."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter.exporters import exporter
+from tokenmeter.exporters.jsonl import Jsonl
+
+
+def event(n: int = 0, **more: Any) -> UsageEvent:
+    ts = datetime(2026, 11, 22, 1, 2, 3, 4, tzinfo=UTC)
+    return UsageEvent(kind="call", event_id=f"{n:032x}", schema=1, ts=ts, **more)
+
+
+def lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()
+
+
+def test_one_event_is_one_flat_line_without_what_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    jsonl = Jsonl(path)
+    tags: dict[str, Any] = {"tier": "gold", "n": 1, "on": True}
+    columns: dict[str, Any] = {"finish_reasons": ("stop",), "cost_amount": Decimal("0.000123")}
+    jsonl(event(1, user="ada\nlovelace", input_tokens=0, tags=tags, **columns))
+    jsonl.close()
+    jsonl.close()
+    assert [json.loads(line) for line in lines(path)] == [
+        {
+            "kind": "call",
+            "event_id": "00000000000000000000000000000001",
+            "schema": 1,
+            "ts": "2026-11-22T01:02:03.000004Z",
+            "user": "ada\nlovelace",
+            "input_tokens": 0,
+            "finish_reasons": ["stop"],
+            "cost_amount": "0.000123",
+            "tags": {"tier": "gold", "n": 1, "on": True},
+        }
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(user=st.text(st.characters(exclude_categories=["Cs"])), tokens=st.integers(0, 2**53))
+def test_what_is_written_can_be_read_back(
+    tmp_path_factory: pytest.TempPathFactory, user: str, tokens: int
+) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "u.jsonl"
+    jsonl, written = Jsonl(path), event(3, user=user, output_tokens=tokens)
+    jsonl(written)
+    jsonl.close()
+    [line] = path.read_bytes().split(b"\n")[:-1]
+    assert msgspec.json.decode(line, type=UsageEvent) == written
+
+
+def test_a_new_file_can_be_read_by_its_owner_alone_and_an_old_one_is_added_to(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "usage.jsonl"
+    first = Jsonl(path)
+    first(event(1))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    Jsonl(str(path))(event(2))
+    first(event(3))
+    assert [json.loads(line)["event_id"][-1] for line in lines(path)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("where", ["missing/u.jsonl", "", "file/u.jsonl"])
+def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="name a file in an existing folder") as caught:
+        exporter(f"jsonl:{tmp_path / where}")
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("given", ["jsonl", "jsonl:"])
+def test_a_path_is_needed(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="'jsonl' needs a path, such as"):
+        exporter(given)
+
+
+def test_text_that_is_no_text_costs_its_event_alone(tmp_path: Path) -> None:
+    meter = Meter([f"jsonl:{tmp_path / 'u.jsonl'}"])
+    for user in ("ada", "\ud800", "bob"):
+        meter.record(event(user=user))
+    meter.shutdown()
+    assert [json.loads(line)["user"] for line in lines(tmp_path / "u.jsonl")] == ["ada", "bob"]
+    assert meter.guard.failures == {"the exporter Jsonl": 1}
+
+
+def test_a_full_disk_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    meter = Meter(["jsonl:/dev/full"])
+    with caplog.at_level(logging.WARNING, "tokenmeter"):
+        for n in range(3):
+            meter.record(event(n))
+    assert meter.stats()["Jsonl"] == {"captured": 3, "exported": 0, "failed": 3}
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("the exporter Jsonl failed with OSError (ENOSPC) at ")
+    meter.shutdown()
+
+
+# A line that did not fit
+
+WHOLE = event(7, user="ada lovelace", tags={"a": 1}, input_tokens=5)
+LINE = msgspec.json.encode(WHOLE)
+
+
+@pytest.mark.parametrize("length", [*range(1, 30), 60, len(LINE) - 1, len(LINE)])
+@pytest.mark.parametrize("behind", ["nothing", "a line", "two lines", "a torn line"])
+def test_a_torn_line_becomes_a_blank_one_whatever_was_written_behind_it(
+    tmp_path: Path, length: int, behind: str
+) -> None:
+    path = tmp_path / "u.jsonl"
+    mine, other = Jsonl(path), Jsonl(path)
+    part = LINE[:length]
+    other(event(1))
+    os.write(mine._fd, part)
+    expected = [1]
+    if "line" in behind and behind != "a torn line":
+        other(event(2))
+        expected.append(2)
+    if behind == "two lines":
+        other(event(3, user="x"))
+        expected.append(3)
+    if behind == "a torn line":
+        os.write(other._fd, LINE[:9])
+        other._blank(LINE[:9])
+    mine._blank(part)
+    other(event(4))
+    found = [int(json.loads(line)["event_id"], 16) for line in lines(path) if line.strip()]
+    assert found == [*expected, 4]
+
+
+def test_nothing_is_blanked_where_nothing_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "u.jsonl"
+    jsonl = Jsonl(path)
+    jsonl(event(1))
+    before = path.read_bytes()
+    jsonl._blank(b"")
+    jsonl._blank(LINE)
+    assert path.read_bytes() == before
+
+
+def test_a_disk_that_fills_up_loses_only_what_does_not_fit_and_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "u.jsonl"
+    program = """
+        import os, resource, sys
+        from tokenmeter.exporters.jsonl import Jsonl
+        from test_jsonl import event
+        mine, other, fate = Jsonl(sys.argv[1]), Jsonl(sys.argv[1]), []
+        def limit(size):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        for room in range(40):
+            limit(os.path.getsize(sys.argv[1]) + 250 + room * 7)   # a line and a part of the next
+            for writer in (mine, other, mine):
+                n = len(fate)
+                try:
+                    writer(event(n, user="x" * 50))
+                except OSError as exc:
+                    fate.append(exc.errno)
+                else:
+                    fate.append(0)
+        print(fate)
+    """
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), str(path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    fate = json.loads(run.stdout)
+    assert {0, errno.ENOSPC} <= set(fate) <= {0, errno.ENOSPC, errno.EFBIG}
+    found = [json.loads(line) for line in lines(path) if line.strip()]
+    fitted = [n for n, error in enumerate(fate) if not error]
+    assert [int(e["event_id"], 16) for e in found] == fitted
+    blank = [line for line in lines(path) if not line.strip()]
+    assert len(blank) == fate.count(errno.ENOSPC) > 0
+    assert path.read_bytes().endswith(b"\n")
