@@ -433,6 +433,11 @@ OPENAI = (
         script=(Answer(ending="error", stop_after=4),),
     ),
     openai(
+        "chat stream whose last marker alone is missing",
+        iterating(_CHAT, CHAT, stream_options=USAGE),
+        script=(Answer(ending="unfinished"),),
+    ),
+    openai(
         "chat stream that ends too early",
         iterating(_CHAT, CHAT, stream_options=USAGE),
         failed_inside("stream_ended_early", **UNKNOWN),
@@ -562,6 +567,11 @@ ANTHROPIC = (
         helping(_MSG_HELPER, MESSAGE, over="text_stream"),
         failed_inside("overloaded_error", **_STARTED),
         script=(Answer(ending="error", stop_after=4),),
+    ),
+    anthropic(
+        "message stream whose last marker alone is missing",
+        iterating(_MSG, MESSAGE),
+        script=(Answer(ending="unfinished"),),
     ),
     anthropic(
         "message stream that ends too early",
