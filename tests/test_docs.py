@@ -26,9 +26,10 @@ TYPED_BY_A_NEWCOMER = 2
 
 
 @pytest.fixture(autouse=True)
-def default_meter() -> Iterator[None]:
+def default_meter(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("tokenmeter.meter._default", None)
     yield
-    tokenmeter.configure(exporters=[], providers={})
+    tokenmeter.shutdown()
     gc.collect()  # here, because the pages do not close their clients
 
 
