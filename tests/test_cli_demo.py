@@ -82,7 +82,8 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "anthropic", None)
     assert main(["demo", "--out", str(tmp_path / "usage.jsonl")]) == 2
     assert capsys.readouterr().err == (
-        "tokenmeter: anthropic is not installed: run  pip install 'tokenmeter[demo]'\n"
+        "tokenmeter: anthropic is not installed: run  pip install 'tokenmeter[demo]'  "
+        "(in a checkout:  pip install -e '.[demo]')\n"
     )
 
 

@@ -50,7 +50,7 @@ def test_calls_of_an_unchanged_script_are_in_the_ledger_and_said_on_stderr(
     assert [(e.input_tokens, e.output_tokens, e.user) for e in events] == [(2, 3, None)]
     lines = [line.split() for line in done.stderr.splitlines()]
     assert done.stderr.splitlines()[0] == (
-        "tokenmeter: 1 calls, 2 input + 3 output tokens; the events are in usage.jsonl"
+        "tokenmeter: 1 call, 2 input + 3 output tokens; the events are in usage.jsonl"
     )
     assert ["(none)", "(none)", "m", "1", "2", "3"] in lines
 
@@ -79,7 +79,7 @@ def test_the_ledger_is_kept_and_only_this_run_is_added_up(
     name = script(tmp_path, CALL.format(url=server.openai_url))
     run(tmp_path, name)
     done = run(tmp_path, name)
-    assert done.stderr.startswith("tokenmeter: 1 calls, 2 input + 3 output tokens;")
+    assert done.stderr.startswith("tokenmeter: 1 call, 2 input + 3 output tokens;")
     assert len(list(read(tmp_path / "usage.jsonl"))) == 2
 
 

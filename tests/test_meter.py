@@ -309,7 +309,7 @@ def test_without_exporters_events_only_update_the_totals(tmp_path: Path, wire: W
         meter = Meter()
         with tokenmeter.attribute(user="ada", task="T"):
             wire.send(meter.wrap(wire.client(wire.answer())))
-    assert str(meter.totals.rows()["ada", "T", "served"]) == "1 calls, 5 input + 3 output tokens"
+    assert str(meter.totals.rows()["ada", "T", "served"]) == "1 call, 5 input + 3 output tokens"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -54,7 +54,7 @@ def test_a_tally_adds_up_calls_and_says_what_is_not_known() -> None:
     }
     assert tally.total_tokens == 22
     assert str(tally) == (
-        "5 calls, 11 input + 11 output tokens (1 retries, 1 failed, 1 abandoned, "
+        "5 calls, 11 input + 11 output tokens (1 retried, 1 failed, 1 abandoned, "
         "2 with unknown tokens, 1 with partial tokens, 1 with estimated tokens)"
     )
     assert repr(tally) == f"<Tally: {tally}>"
@@ -63,7 +63,7 @@ def test_a_tally_adds_up_calls_and_says_what_is_not_known() -> None:
 def test_a_tally_that_knows_everything_says_so_by_saying_nothing() -> None:
     tally = Tally()
     tally.add(event(input_tokens=5, output_tokens=3, input_provenance="reported"))
-    assert str(tally) == "1 calls, 5 input + 3 output tokens"
+    assert str(tally) == "1 call, 5 input + 3 output tokens"
 
 
 EVENTS = st.lists(

@@ -41,4 +41,7 @@ class MissingExtraError(TokenmeterError, ImportError):
     """Say which optional dependency is missing, and the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed: run  pip install 'tokenmeter[{extra}]'")
+        super().__init__(
+            f"{what} is not installed: run  pip install 'tokenmeter[{extra}]'  "
+            f"(in a checkout:  pip install -e '.[{extra}]')"
+        )

@@ -59,7 +59,9 @@ class Guard:
             )
         elif count == LIMIT:
             logger.warning(
-                "%s failed %d times; wire formats that do are switched off", place, LIMIT
+                "%s failed %d times; a wire format that does is switched off, others go on",
+                place,
+                LIMIT,
             )
 
     def count(self, place: str, times: int = 1) -> None:

@@ -79,9 +79,10 @@ class Tally:
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
-        line = f"{self.calls} calls, {self.input_tokens} input + {self.output_tokens} output tokens"
+        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
+        line = f"{calls}, {self.input_tokens} input + {self.output_tokens} output tokens"
         notes = {
-            "retries": self.attempts - self.calls,
+            "retried": self.attempts - self.calls,
             "failed": self.failed,
             "abandoned": self.abandoned,
             "with unknown tokens": self.unknown,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+import tokenmeter
 from tokenmeter.errors import TokenmeterError
 
 COMMANDS = {
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(arguments[:1])
+    if not arguments:
+        parser.print_help()
+        return 2
     options = parser.parse_args(arguments)
     try:
         code: int = options.command(options)
@@ -47,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tokenmeter", description="Meter tokens around LLM calls."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"tokenmeter {tokenmeter.__version__}"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, purpose in COMMANDS.items():

@@ -9,6 +9,7 @@ from typing import Any, Literal, TextIO
 
 from tokenmeter.cli.columns import COUNTS, Groups, Row
 from tokenmeter.errors import MissingExtraError
+from tokenmeter.tallies import Tally
 
 NOBODY = "(none)"
 """What stands where an event has no value."""
@@ -57,10 +58,16 @@ def _cells(groups: Groups) -> list[list[str]]:
     ]
     tallies = [*(row.tally for row in rows), groups.total]
     counts = [
-        [COUNTS[name], *(f"{getattr(tally, name):,}" for tally in tallies)]
-        for name in _telling(groups)
+        [COUNTS[name], *(_shown(tally, name) for tally in tallies)] for name in _telling(groups)
     ]
     return names + counts
+
+
+def _shown(tally: Tally, name: str) -> str:
+    """Show a count; a side of which nothing is known is a question mark, not a zero."""
+    count = getattr(tally, name)
+    unknown = name in ("input_tokens", "output_tokens") and not count and tally.unknown
+    return "?" if unknown else f"{count:,}"
 
 
 def fitted(cells: list[list[str]], names: int, width: int) -> list[int]:

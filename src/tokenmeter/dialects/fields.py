@@ -74,8 +74,7 @@ def salvage(value: Any, kind: Any) -> Any:
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     for option in options:
         if get_origin(option) is list and isinstance(value, list):
-            items: list[Any] = value
-            return _salvage_list(items, *get_args(option))
+            return _salvage_list(value, *get_args(option))  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
             known = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
             return _salvage_struct(known, option)
