@@ -73,6 +73,16 @@ with tokenmeter.attribute(user="grace"):
     assert found == {("ada", "explicit", "T-1"), ("grace", "explicit", "T-1")}
 
 
+def test_a_program_that_configures_its_own_exporters_is_still_in_the_ledger(
+    tmp_path: Path, server: ModelServer
+) -> None:
+    own = "import tokenmeter\ntokenmeter.configure(exporters=['jsonl:own.jsonl'])\n"
+    done = run(tmp_path, script(tmp_path, own + CALL.format(url=server.openai_url)))
+    assert done.stderr.startswith("tokenmeter: 1 call, 2 input + 3 output tokens;")
+    (event,) = read(tmp_path / "usage.jsonl")
+    assert list(read(tmp_path / "own.jsonl")) == [event]
+
+
 def test_the_ledger_is_kept_and_only_this_run_is_added_up(
     tmp_path: Path, server: ModelServer
 ) -> None:

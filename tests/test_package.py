@@ -79,7 +79,7 @@ ROOMS = [
     {"dialects", "providers", "prices"},
     {"guard", "ids", "attribution", "answers", "pending", "tallies", "call", "wire", "functions",
      "tokens", "budget"},
-    {"meter", "metering", "exporters"},
+    {"meter", "metering", "sinks", "exporters"},
     {"ledger", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""

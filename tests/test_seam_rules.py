@@ -826,7 +826,7 @@ def test_streams_dropped_inside_an_exporter_that_holds_its_lock_are_neither_lost
     assert meter.flush()
     assert [e.status for e in events[1:]] == ["abandoned"] * 8
     assert meter.stats() == {
-        "function": {"captured": 9, "exported": 9, "failed": 0},
+        "export": {"captured": 9, "exported": 9, "failed": 0},
         "guard": {},
     }
 
@@ -904,7 +904,7 @@ def test_a_forked_child_begins_anew_and_the_parent_alone_says_its_open_calls(
         if child == 0:
             events.clear()
             assert meter.totals.rows() == {}
-            assert meter.stats()["builtin_function_or_method"]["captured"] == 0
+            assert meter.stats()["append"]["captured"] == 0
             assert meter.pending.waiting == 0
             assert len(meter.open_calls) == 0
             wire.read(opened)           # the parent's call

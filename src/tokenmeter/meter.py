@@ -21,6 +21,7 @@ from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
+from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.wire import httpx as seam
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
@@ -30,7 +31,9 @@ T = TypeVar("T")
 WAIT_S = 5.0
 """How long leaving a tally, flushing and the end of the process wait for what is pending."""
 
-_DISABLED = "TOKENMETER_DISABLED"
+DISABLED = "TOKENMETER_DISABLED"
+"""The environment variable that switches metering off, with ``1``."""
+
 _YES = ("1", "true", "yes", "on")
 
 
@@ -51,42 +54,6 @@ class Undo:
 
     def __exit__(self, *_exc: object) -> None:
         self()
-
-
-class Sink:
-    """One exporter and its account: ``captured == exported + failed``."""
-
-    def __init__(self, exporter: Exporter, guard: Guard) -> None:
-        self.exporter = exporter
-        self.name = type(exporter).__name__
-        self._place = f"the exporter {self.name}"
-        self._guard = guard
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new account; a forked child exports its own events only."""
-        self.captured = 0
-        self.failed = 0
-        self._lock = threading.Lock()
-
-    @property
-    def exported(self) -> int:
-        """Events that the exporter took."""
-        return self.captured - self.failed
-
-    def export(self, event: UsageEvent) -> None:
-        """Hand one event to the exporter; what it raises stays here."""
-        done = self._guard.done(self._place, self.exporter, event)
-        with self._lock:
-            self.captured += 1
-            if not done:
-                self.failed += 1
-
-    def call(self, method: str) -> None:
-        """Call ``flush`` or ``close`` where the exporter has it."""
-        wanted = getattr(self.exporter, method, None)
-        if wanted is not None:
-            self._guard.run(self._place, wanted)
 
 
 class Meter:
@@ -126,8 +93,9 @@ class Meter:
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
         self._router = Router(providers)
+        self._attached: tuple[Sink, ...] = ()
         self._sinks = self._made(exporters)
-        self._enabled = os.environ.get(_DISABLED, "").lower() not in _YES
+        self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
         _living(self)
 
     def configure(
@@ -145,12 +113,32 @@ class Meter:
             ConfigurationError: An exporter or a provider cannot be used.
         """
         router = self._router if providers is None else Router(providers)
-        sinks = self._sinks if exporters is None else self._made(exporters)
-        self._enabled = os.environ.get(_DISABLED, "").lower() not in _YES
-        self._router, self._sinks, replaced = router, sinks, self._sinks
-        if sinks is not replaced:
-            _end(replaced)
+        kept = self._sinks if exporters is None else self._attached
+        made = () if exporters is None else self._made(exporters)
+        self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
+        replaced = [sink for sink in self._sinks if sink not in kept]
+        self._router, self._sinks = router, (*made, *kept)
+        _end(replaced)
         return self
+
+    def attach(self, exporter: str | Exporter) -> Undo:
+        """Add an exporter that `configure` does not replace; for tools around a program.
+
+        Gives the undo, which flushes and closes the exporter.
+
+        Raises:
+            ConfigurationError: The exporter cannot be used.
+        """
+        attached = self._made([exporter])
+        self._attached += attached
+        self._sinks += attached
+
+        def detach() -> None:
+            self._attached = tuple(sink for sink in self._attached if sink not in attached)
+            self._sinks = tuple(sink for sink in self._sinks if sink not in attached)
+            _end(attached)
+
+        return Undo(detach)
 
     def wrap(self, client: T) -> T:
         """Meter a client; the same object comes back, and wrapping it again changes nothing.
@@ -270,15 +258,19 @@ class Meter:
         self._enabled = True
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Give the account: per exporter, and what went wrong inside, by place."""
-        accounts = {
-            sink.name: {
+        """Give the account: per exporter, and what went wrong inside, by place.
+
+        Exporters of one name are numbered: ``Jsonl``, ``Jsonl 2``.
+        """
+        accounts: dict[str, dict[str, int]] = {}
+        for sink in self._sinks:
+            same = sum(name.partition(" ")[0] == sink.name for name in accounts)
+            name = f"{sink.name} {same + 1}" if same else sink.name
+            accounts[name] = {
                 "captured": sink.captured,
                 "exported": sink.exported,
                 "failed": sink.failed,
             }
-            for sink in self._sinks
-        }
         return accounts | {"guard": dict(self.guard.failures)}
 
     def _made(self, exporters: Iterable[str | Exporter]) -> tuple[Sink, ...]:

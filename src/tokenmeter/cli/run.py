@@ -20,6 +20,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ledger import Ledger
+from tokenmeter.meter import DISABLED
 
 BY = ("user", "task", "model")
 """What the closing table groups by."""
@@ -47,8 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _command(options: argparse.Namespace) -> int:
     run = _program(options)
     ledger = Jsonl(options.out)
-    tokenmeter.configure(exporters=[_Filled(ledger, options.user, options.task)])
-    tokenmeter.instrument()
+    # Attached: a program that configures exporters of its own does not replace this one.
+    meter = tokenmeter.configure()
+    meter.attach(_Filled(ledger, options.user, options.task))
+    meter.instrument()
     # At exit rather than now: threads of the program go on until the interpreter waits for them.
     atexit.register(_say_cost, ledger.path, ledger.path.stat().st_size, os.getpid())
     return _run(run)
@@ -117,7 +120,8 @@ def _say_cost(path: Path, position: int, pid: int) -> None:
         for event in ledger:
             groups.add(event)
     if not groups.total.attempts:
-        print(f"tokenmeter: no model calls; nothing was added to {path}", file=sys.stderr)
+        why = "metering is switched off" if os.environ.get(DISABLED) else "no model calls"
+        print(f"tokenmeter: {why}; nothing was added to {path}", file=sys.stderr)
         return
     print(f"tokenmeter: {groups.total}; the events are in {path}", file=sys.stderr)
     table(groups, sys.stderr)
