@@ -50,8 +50,8 @@ class Size(NamedTuple):
     growth_streams: int
 
 
-FULL = Size(2_500, 250, 21, 1_000, 11, 100_000, 2_000)
-QUICK = Size(150, 15, 3, 1_000, 2, 4_000, 100)
+FULL = Size(2_000, 120, 9, 1_000, 11, 100_000, 2_000)
+QUICK = Size(60, 6, 2, 300, 2, 2_000, 50)
 
 
 class Row(NamedTuple):
