@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import astuple
 
 from tokenmeter import attribution
 from tokenmeter.answers import Answers
@@ -293,24 +294,27 @@ class Call:
 
     def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
         """Make the event; by position, in the order of the schema, because names cost thrice."""
-        desk, route, asked, who = self._desk, self._route, maker._asked, maker._attribution
+        desk, route, asked = self._desk, self._route, maker._asked
         http_status, started_s, first_s = self._http_status, maker._started_s, maker._first_s
         status, error_type = reading.status or end.status, reading.error_type or end.error_type
-        usage, sides = reading.usage, self._provenance(end, reading)
-        if sides is _NONE:
-            usage = NOTHING
-        if self._refused():
+        usage, refused = reading.usage, self._refused()
+        if refused or self._cached or end.unsent:
+            sides, usage = _NONE, NOTHING
+        else:
+            sides = self._provenance(reading)
+        if refused:
             status, error_type = "failed", reading.error_type or str(http_status)
+        *who, tags = astuple(maker._attribution)
         return UsageEvent(
             "call",
-            self._event_id(reading, maker),
+            self._event_id(reading, maker) if reading.background else desk.ids(maker._ts_ns),
             SCHEMA,
             timestamp(maker._ts_ns),
             # call
             route.provider,
             route.operation,
             asked.model or reading.model,
-            asked.stream if asked.stream is not None else self._streams(),
+            self._streams() if asked.stream is None else asked.stream,
             maker._attempt,
             route.host,
             reading.region,
@@ -330,20 +334,7 @@ class Call:
             int((desk.timer_s() - started_s) * 1e6) / 1e6,
             None if first_s is None else int((first_s - started_s) * 1e6) / 1e6,
             # tokens
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.cache_write_5m_tokens,
-            usage.cache_write_1h_tokens,
-            usage.reasoning_tokens,
-            usage.input_text_tokens,
-            usage.input_audio_tokens,
-            usage.input_image_tokens,
-            usage.output_text_tokens,
-            usage.output_audio_tokens,
-            usage.output_image_tokens,
-            usage.other_counts,
+            *astuple(usage),
             *sides,
             None,  # output_tokens_max
             # money
@@ -354,18 +345,10 @@ class Call:
             None,
             None,
             # who
-            who.user,
-            who.user_origin,
-            who.team,
-            who.task,
-            who.agent,
-            who.run_id,
-            who.parent_run_id,
-            who.depth,
-            who.conversation,
+            *who,
             None,  # trace_id
             None,  # span_id
-            who.tags,
+            tags,
             # where
             None,  # service
             None,  # environment
@@ -381,10 +364,8 @@ class Call:
     def _streams(self) -> bool:
         return self._reader is not None and self._reader.is_event_stream
 
-    def _provenance(self, end: End, reading: Reading) -> tuple[Provenance, Provenance]:
-        """Say for input and output where their number comes from."""
-        if self._cached or end.unsent or self._refused():
-            return _NONE
+    def _provenance(self, reading: Reading) -> tuple[Provenance, Provenance]:
+        """Say for input and output where the number of an answer comes from."""
         usage = reading.usage
         read: Provenance = "unknown" if usage.input_tokens is None else "reported"
         if not self._route.dialect.counts_output:

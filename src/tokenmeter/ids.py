@@ -19,13 +19,14 @@ class EventIds:
     def reseed(self) -> None:
         """Draw a new random part; a forked child must, or it would repeat its parent's ids."""
         noise = secrets.randbits(61)
-        self._high = f"{0x8000 | noise >> 47:04x}"  # the variant, then random bits
-        self._low = itertools.count(noise & 0x7FFF_FFFF_FFFF)
+        variant_and_noise = 0x8000 | noise >> 47
+        self._low = itertools.count(variant_and_noise << 48 | noise & 0x7FFF_FFFF_FFFF)
 
     def __call__(self, ts_ns: int) -> str:
         """Give the next id for an event that began at this time (nanoseconds since 1970)."""
         ms, below_ms = divmod(ts_ns, 1_000_000)
-        return f"{ms:012x}7{below_ms >> 8:03x}{self._high}{next(self._low):012x}"
+        n = ms << 80 | 0x7 << 76 | below_ms >> 8 << 64 | next(self._low)
+        return f"{n:032x}"
 
 
 def derived_id(provider: str, response_id: str, item: str = "") -> str:

@@ -177,12 +177,17 @@ class _Observer:
         self._stream = stream
         self._call = call
         self._reader = reader
+        self._adopt()
 
-    def __getattr__(self, name: str) -> Any:
-        """Give what the library keeps on its stream: httpx2 reads ``elapsed`` from there."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._stream, name)
+    def _adopt(self) -> None:
+        """Take over what the library keeps on its stream: httpx2 reads ``elapsed`` from there.
+
+        Copied, because an SDK may ask for a name that is not there at every event (anthropic for
+        ``stream_observer``), and a ``__getattr__`` that says no costs 2 us each time.
+        """
+        for name, value in getattr(self._stream, "__dict__", {}).items():
+            if not name.startswith("_") and not hasattr(type(self), name):
+                setattr(self, name, value)
 
     def __del__(self) -> None:
         self._call.dropped()
@@ -217,6 +222,7 @@ class _SyncObserver(_Observer):
         try:
             self._stream.close()
         finally:
+            self._adopt()
             self._call.released()
 
 
@@ -228,6 +234,7 @@ class _AsyncObserver(_Observer):
         try:
             await self._stream.aclose()
         finally:
+            self._adopt()
             self._call.released()
 
 
