@@ -104,7 +104,9 @@ def test_the_demo_runs_with_a_real_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events = demo(tmp_path / "usage.jsonl", "--llm")
-    assert Counter(event.status for event in events) == {"completed": 11, "abandoned": 2}
+    # The real server may close a kept connection under a request, which the SDK then sends again.
+    answered = [event for event in events if event.http_status is not None]
+    assert Counter(event.status for event in answered) == {"completed": 11, "abandoned": 2}
     assert {event.request_model for event in events} == {"smollm2-135m"}
 
 

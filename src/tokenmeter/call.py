@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import astuple
@@ -305,7 +305,7 @@ class Call:
         if refused:
             status, error_type = "failed", reading.error_type or str(http_status)
         *who, tags = astuple(maker._attribution)
-        return UsageEvent(
+        columns: list[Any] = [
             "call",
             self._event_id(reading, maker) if reading.background else desk.ids(maker._ts_ns),
             SCHEMA,
@@ -354,7 +354,8 @@ class Call:
             None,  # environment
             HOST,
             desk.pid,
-        )
+        ]
+        return UsageEvent(*columns)
 
     def _event_id(self, reading: Reading, maker: Call) -> str:
         if reading.background and reading.response_id is not None:
