@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from signals import heed_ctrl_c
 from tokenmeter.ledger import read
 from tokenmeter.testing import ModelServer
 
@@ -148,11 +149,12 @@ def test_ctrl_c_shows_the_programs_traceback_and_still_says_the_cost(tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     ) as command:
         assert command.stdout is not None
         assert command.stdout.readline() == "up\n"
         os.kill(command.pid, signal.SIGINT)
-        err = command.communicate()[1]
+        err = command.communicate(timeout=30)[1]
     assert command.returncode == 130
     assert err.splitlines()[-2:] == [
         "KeyboardInterrupt",

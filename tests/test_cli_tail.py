@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from signals import heed_ctrl_c
 from tokenmeter.cli import main
 from tokenmeter.cli.tail import tail
 from tokenmeter.event import UsageEvent
@@ -82,6 +83,7 @@ def start(ledger: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
 
 
@@ -90,7 +92,7 @@ def test_ctrl_c_ends_it_without_a_traceback(ledger: Path) -> None:
         assert command.stdout is not None
         assert command.stdout.readline() == lines(1)
         os.kill(command.pid, signal.SIGINT)
-        _out, err = command.communicate()
+        _out, err = command.communicate(timeout=30)
     assert (command.returncode, err) == (130, "")
 
 
