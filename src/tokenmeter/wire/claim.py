@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Protocol
 
 
@@ -36,13 +36,6 @@ def claimed() -> bool:
     return holder is not None and holder.in_flight
 
 
-def release(token: Token[Claim | None]) -> None:
-    """Give a claim back."""
-    # A coroutine that is finalised runs in another context, where there is nothing to undo.
-    with suppress(ValueError):
-        claim.reset(token)
-
-
 @contextmanager
 def passing_through() -> Generator[None]:
     """Make every seam pass through in this context."""
@@ -50,4 +43,6 @@ def passing_through() -> Generator[None]:
     try:
         yield
     finally:
-        release(token)
+        # A generator that is finalised runs in another context, where there is nothing to undo.
+        with suppress(ValueError):
+            claim.reset(token)
