@@ -8,7 +8,6 @@ from the end; only events with a mark are decoded. Every byte is joined once and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -39,6 +38,9 @@ class EventScanner:
     def add(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         data = self._with_newlines(data)
+        if not self._tail and not self._skipping and data.endswith(_END):
+            self._take(data)  # whole events, as most servers send them: no copy is needed
+            return
         searched = max(0, len(self._tail) - 1)
         self._tail += data
         if self._skipping and not self._resume():
@@ -82,29 +84,38 @@ class EventScanner:
 
     def _take(self, whole: bytes) -> None:
         """Fold the events that matter out of whole events."""
-        if self._body is None:
-            whole = self._take_first(whole.removeprefix(_BOM))
-        for event in whole.split(_END) if self._every else self._marked(whole):
-            self._fold(event)
+        done = 0 if self._body is not None else self._take_first(whole)
+        if self._every:
+            for event in whole[done:].split(_END):
+                self._fold(event)
+        else:
+            for start in self._marked(whole, done):
+                self._fold(whole[start : whole.find(_END, start)])
 
-    def _take_first(self, whole: bytes) -> bytes:
-        """Fold the first event that carries data: it names the model and the answer."""
-        while self._body is None and whole:
-            event, _, whole = whole.partition(_END)
+    def _take_first(self, whole: bytes) -> int:
+        """Fold the first event that carries data: it names the model and the answer.
+
+        Gives where the next event begins; a copy of the rest would cost as much as searching it.
+        """
+        done = 0
+        while self._body is None and (end := whole.find(_END, done)) >= 0:
+            event = whole[done:end].removeprefix(_BOM)
             self._every = self._every or _ODD_SPACING.search(event) is not None
             self._fold(event)
-        return whole
+            done = end + 2
+        return done
 
-    def _marked(self, whole: bytes) -> Iterator[bytes]:
+    def _marked(self, whole: bytes, done: int) -> list[int]:
+        """Give where the events with a mark begin, from ``done`` on, in order."""
         starts: set[int] = set()
         for mark in self._dialect.marks:
-            at = whole.rfind(mark)
+            at = whole.rfind(mark, done)
             while at >= 0:
-                start = whole.rfind(_END, 0, at)
-                starts.add(0 if start < 0 else start + 2)
-                at = whole.rfind(mark, 0, max(start, 0))
-        for start in sorted(starts):
-            yield whole[start : whole.find(_END, start)]
+                end_before = whole.rfind(_END, 0, at)
+                start = end_before + 2 if end_before >= 0 else 0
+                starts.add(start)
+                at = whole.rfind(mark, done, start)
+        return sorted(starts)
 
     def _fold(self, event: bytes) -> None:
         data = payload(event)
