@@ -278,6 +278,26 @@ def test_an_exporter_that_fails_harms_neither_the_call_nor_the_other_exporters(
     assert meter.guard.failures == {"the exporter Ended": 6}
 
 
+def test_an_odd_event_that_cannot_be_added_up_still_reaches_the_exporters() -> None:
+    kept: list[UsageEvent] = []
+    meter = Meter([kept.append])
+    odd = made(input_tokens="three")
+    for _ in range(300):  # more than totals are added up at once
+        meter.record(odd)
+    assert len(kept) == 300
+    assert meter.stats()["guard"] == {"the totals": 300 - 255}  # a fold begins at the 256th
+
+
+def test_what_was_attached_to_a_meter_ends_with_it() -> None:
+    kept: list[UsageEvent] = []
+    meter = Meter()
+    meter.attach(kept.append)
+    meter.shutdown()
+    meter.configure(exporters=[])
+    meter.record(made())
+    assert kept == []
+
+
 def test_the_accounts_add_up_whatever_fails_in_many_threads() -> None:
     numbers = itertools.count()
 

@@ -206,7 +206,7 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
-        self.totals.add(event)
+        self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
         try:
             for watcher in watchers:
@@ -245,7 +245,7 @@ class Meter:
             call.released()
         done = self.pending.drain(timeout)
         self.pending.stop()
-        sinks, self._sinks = self._sinks, ()
+        sinks, self._sinks, self._attached = self._sinks, (), ()
         _end(sinks)
         return done
 
