@@ -34,7 +34,7 @@ import zstandard
 
 import tokenmeter
 from tokenmeter import Meter, UsageEvent, providers
-from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects import Asked, Dialect, Reading
 from tokenmeter.testing import Answer, Gate, ModelServer
 from wires import ASKED, CHAT, LIBRARIES, Wire, chat, chat_events, cut, sse
 
@@ -1056,7 +1056,7 @@ def test_the_environment_switches_a_meter_off(
 # A dialect that fails
 
 
-class Failing:
+class Failing(Dialect):
     """A wire format whose reading always fails."""
 
     name = "failing"

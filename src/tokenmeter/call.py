@@ -20,7 +20,7 @@ from tokenmeter import attribution
 from tokenmeter.answers import Answers
 from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
 from tokenmeter.dialects.fields import decode
-from tokenmeter.event import HOST, NOTHING, SCHEMA, Provenance, Status, UsageEvent
+from tokenmeter.event import HOST, NOTHING, SCHEMA, Cost, Provenance, Status, UsageEvent
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
@@ -96,6 +96,14 @@ class Reader(Protocol):
         ...
 
 
+class Headers(Protocol):
+    """The headers of a response, whatever library they are of; names are case-insensitive."""
+
+    def get(self, name: str, /) -> str | None:
+        """Give the value of a header, or ``None``."""
+        ...
+
+
 class Desk(Protocol):
     """What a call needs of the meter it belongs to."""
 
@@ -129,6 +137,7 @@ class Call:
         "_cached",
         "_desk",
         "_first_s",
+        "_headers",
         "_http_status",
         "_once",
         "_reader",
@@ -150,6 +159,7 @@ class Call:
         self._http_status: int | None = None
         self._cached: bool | None = None
         self._first_s: float | None = None
+        self._headers: Headers | None = None
         self._reader: Reader | None = None
         self.in_flight = True
         self._ts_ns = desk.now_ns()
@@ -171,9 +181,10 @@ class Call:
         """Close a call that got no response."""
         self._close(end_by(exc)._replace(unsent=unsent), UNREADABLE)
 
-    def answered(self, http_status: int, body: bytes, *, cached: bool) -> None:
+    def answered(self, http_status: int, headers: Headers, body: bytes, *, cached: bool) -> None:
         """Close a call whose whole body is in memory."""
         self._http_status, self._cached = http_status, cached or None
+        self._headers = headers
         dialect = self._route.dialect
         reading = self._desk.guard.run(dialect.name, bodies.read, dialect, body) or UNREADABLE
         end = COMPLETED
@@ -187,10 +198,11 @@ class Call:
         self._close(COMPLETED, UNREADABLE)
 
     def streaming(
-        self, http_status: int, content_encoding: str | None, *, cached: bool
+        self, http_status: int, headers: Headers, content_encoding: str | None, *, cached: bool
     ) -> bodies.StreamReader:
-        """Begin to read a body that is still to come."""
+        """Begin to read a body that is still to come, in the encoding that its bytes have."""
         self._http_status, self._cached = http_status, cached or None
+        self._headers = headers
         reader = bodies.StreamReader(self._route.dialect, content_encoding, self._desk.guard)
         self.reads(reader)
         return reader
@@ -266,15 +278,23 @@ class Call:
         if self._reader is not None:
             self._desk.open_calls.discard(self)
         maker: Call | None = self
+        if self._headers is not None and self._route.dialect.headers:
+            reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
             maker = self._maker(reading)
         known = self._route.known_host or self._recognised(reading)
         if maker is not None and known and not reading.counted:
             self._desk.emit(self._event(end, reading, maker), maker._watchers)
 
+    def _headed(self, reading: Reading, headers: Headers) -> Reading:
+        """Add what the headers say that the dialect wants."""
+        dialect = self._route.dialect
+        said = {name: headers.get(name) for name in dialect.headers}
+        return self._desk.guard.run(dialect.name, dialect.headed, reading, said) or reading
+
     def _recognised(self, reading: Reading) -> bool:
         """Judge an exchange with an unknown host: by its answer, or by what it asked for one."""
-        if reading.recognised or self._asked.model is None:
+        if reading.recognised or (self._asked.model or self._route.model) is None:
             return reading.recognised
         return reading is UNREADABLE or self._refused()
 
@@ -313,11 +333,11 @@ class Call:
             # call
             route.provider,
             route.operation,
-            asked.model or reading.model,
-            self._streams() if asked.stream is None else asked.stream,
+            asked.model or route.model or reading.model,
+            self._asked_to_stream(asked),
             maker._attempt,
             route.host,
-            reading.region,
+            reading.region or route.region,
             route.source,
             None,  # key_id
             # answer
@@ -337,13 +357,7 @@ class Call:
             *astuple(usage),
             *sides,
             None,  # output_tokens_max
-            # money
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
+            *_price(reading),
             # who
             *who,
             None,  # trace_id
@@ -362,15 +376,19 @@ class Call:
             return derived_id(str(self._route.provider), reading.response_id)
         return self._desk.ids(maker._ts_ns)
 
-    def _streams(self) -> bool:
+    def _asked_to_stream(self, asked: Asked) -> bool:
+        for said in (asked.stream, self._route.stream):
+            if said is not None:
+                return said
         return self._reader is not None and self._reader.is_event_stream
 
     def _provenance(self, reading: Reading) -> tuple[Provenance, Provenance]:
         """Say for input and output where the number of an answer comes from."""
         usage = reading.usage
+        dialect = self._route.dialect
         read: Provenance = "unknown" if usage.input_tokens is None else "reported"
-        if not self._route.dialect.counts_output:
-            return read, "none"
+        if not dialect.counts_output:
+            return (read if dialect.counts_input else "none"), "none"
         if usage.output_tokens is None:
             return read, "unknown"
         return read, "reported" if reading.final else "partial"
@@ -378,6 +396,11 @@ class Call:
 
 _NONE: tuple[Provenance, Provenance] = ("none", "none")
 _NOTHING = Asked()
+_UNPRICED = (None,) * len(Cost.__struct_fields__)
+
+
+def _price(reading: Reading) -> tuple[Any, ...]:
+    return _UNPRICED if reading.cost is None else astuple(reading.cost)
 
 
 def _asked(dialect: Dialect, body: bytes) -> Asked:

@@ -23,8 +23,8 @@ from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
-from tokenmeter.wire import httpx as seam
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
+from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
 T = TypeVar("T")
 
@@ -154,10 +154,10 @@ class Meter:
         Raises:
             CannotWrapError: The object holds no such HTTP client.
         """
-        for http_client in _http_clients(client):
+        for http_client, stack in _http_clients(client):
             layer = self._layers.get(http_client)
             if layer is None or not layer.active:
-                self._layers[http_client] = seam.hook_client(http_client, self)
+                self._layers[http_client] = stack.hook_client(http_client, self)
         return client
 
     def unwrap(self, client: T) -> T:
@@ -166,7 +166,7 @@ class Meter:
         Raises:
             CannotWrapError: The object holds no HTTP client.
         """
-        for http_client in _http_clients(client):
+        for http_client, _ in _http_clients(client):
             layer = self._layers.pop(http_client, None)
             if layer is not None:
                 layer.undo()
@@ -178,7 +178,13 @@ class Meter:
         Clients in libraries that are imported later are metered too. Gives the undo, which is also
         a context manager.
         """
-        return Undo(seam.hook_libraries(self))
+        undos = [stack.hook_libraries(self) for stack in STACKS]
+
+        def undo() -> None:
+            for take_back in reversed(undos):
+                take_back()
+
+        return Undo(undo)
 
     def open(self, method: str, host: str, path: str) -> Call | None:
         """Open a call for a request, or give ``None`` for what asks no model; for seams."""
@@ -296,8 +302,8 @@ class Meter:
             sink.restart()
 
 
-def _http_clients(client: object) -> list[Any]:
-    found = [client] if seam.is_client(client) else seam.inside(client)
+def _http_clients(client: object) -> list[tuple[Any, Stack]]:
+    found = clients_in(client)
     if not found:
         raise CannotWrapError(
             f"wrap() takes a client of an SDK that sits on httpx or httpx2, such as OpenAI() or "

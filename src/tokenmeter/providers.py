@@ -8,16 +8,14 @@ Names are those of the OpenTelemetry GenAI conventions where they have one.
 
 from __future__ import annotations
 
+import functools
+import pkgutil
 import re
 from collections.abc import Mapping
 
 import msgspec
 
 from tokenmeter.dialects import Dialect
-from tokenmeter.dialects.anthropic_messages import AnthropicMessages
-from tokenmeter.dialects.openai_chat import OpenAIChat
-from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
-from tokenmeter.dialects.openai_responses import OpenAIResponses
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Source
 
@@ -26,6 +24,9 @@ HOSTS: dict[str, str] = {
     "api.openai.com": "openai",
 }
 """Host, or the end of one after a dot, to the provider's name."""
+
+REGIONAL: tuple[tuple[str, str], ...] = ()
+"""Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -39,6 +40,9 @@ class Route(msgspec.Struct, frozen=True):
         known_host: The host is in the table; elsewhere the body must be recognised.
         fetches: The request asks for an answer that exists already.
         source: The seam, as the event names it.
+        model: The model that the path names.
+        stream: Whether the path asks for a stream, where it says.
+        region: The region that the host or the path names.
     """
 
     provider: str | None
@@ -48,36 +52,56 @@ class Route(msgspec.Struct, frozen=True):
     known_host: bool
     fetches: bool = False
     source: Source = "wire"
+    model: str | None = None
+    stream: bool | None = None
+    region: str | None = None
 
 
 class Format(msgspec.Struct, frozen=True):
-    """A wire format and what stands at the end of its paths."""
+    """One row: what a request to a model looks like, and how its answer is read.
+
+    Args:
+        path: Pattern that fits the end of the path, with the groups ``model`` and ``region`` where
+            it names them.
+        dialect: The wire format, or where it is: ``"openai_chat:OpenAIChat"`` is the class
+            ``OpenAIChat`` of ``dialects/openai_chat.py``, which is imported at the first request.
+        operation: The OpenTelemetry name of the operation.
+        unlisted: The provider's name where the host is not in the table; ``None``: there it is
+            nobody's.
+        only: The listed providers that alone have such a path; empty: all of them.
+        method: The HTTP method.
+        stream: Whether such a request asks for a stream; ``None``: its body says.
+        fetches: It asks for an answer that exists already.
+    """
 
     path: str
-    dialect: Dialect
+    dialect: Dialect | str
     operation: str
-    unlisted: str  # the provider's name where the host is not in the table
+    unlisted: str | None = None
+    only: tuple[str, ...] = ()
+    method: str = "POST"
+    stream: bool | None = None
+    fetches: bool = False
 
 
-_CHAT = OpenAIChat()
-_RESPONSES = Format("/responses", OpenAIResponses(), "chat", "openai_compatible")
-_COMPACT = Format("/responses/compact", _RESPONSES.dialect, "chat", "openai_compatible")
+_ANY = "openai_compatible"
+_CHAT = "openai_chat:OpenAIChat"
+_RESPONSES = "openai_responses:OpenAIResponses"
+_EMBEDDINGS = "openai_embeddings:OpenAIEmbeddings"
+_MESSAGES = "anthropic_messages:AnthropicMessages"
 
 FORMATS: tuple[Format, ...] = (
-    Format("/chat/completions", _CHAT, "chat", "openai_compatible"),
-    Format("/completions", _CHAT, "text_completion", "openai_compatible"),
-    Format("/embeddings", OpenAIEmbeddings(), "embeddings", "openai_compatible"),
-    Format("/v1/messages", AnthropicMessages(), "chat", "anthropic_compatible"),
-    _RESPONSES,
-    _COMPACT,
+    # what OpenAI and Anthropic defined and many speak
+    Format("/chat/completions", _CHAT, "chat", _ANY),
+    Format("/completions", _CHAT, "text_completion", _ANY),
+    Format("/embeddings", _EMBEDDINGS, "embeddings", _ANY),
+    Format("/v1/messages", _MESSAGES, "chat", "anthropic_compatible"),
+    Format("/responses", _RESPONSES, "chat", _ANY),
+    Format("/responses/compact", _RESPONSES, "chat", _ANY),
+    Format("/responses/[^/]+", _RESPONSES, "chat", _ANY, method="GET", fetches=True),
+    Format("/responses/[^/]+/cancel", _RESPONSES, "chat", _ANY, fetches=True),
 )
 """The wire formats by the end of their path; the first that fits is taken."""
-
-_FETCHES = (
-    ("GET", re.compile(r"/responses/[^/]+$")),
-    ("POST", re.compile(r"/responses/[^/]+/cancel$")),
-)
-"""What asks for a response that exists already."""
 
 _CACHED_ROUTES = 1024
 
@@ -96,7 +120,7 @@ class Router(dict[tuple[str, str, str], Route | None]):
             ConfigurationError: A host or a name is not a non-empty string.
         """
         super().__init__()
-        self._hosts = HOSTS | _checked(providers or {})
+        self._own = _checked(providers or {})
 
     def __missing__(self, key: tuple[str, str, str]) -> Route | None:
         if len(self) >= _CACHED_ROUTES:
@@ -106,28 +130,63 @@ class Router(dict[tuple[str, str, str], Route | None]):
 
     def _find(self, method: str, host: str, path: str) -> Route | None:
         path = path.partition("?")[0]
-        for verb, pattern in _FETCHES:
-            if verb == method and pattern.search(path):
-                return self._route(host, _RESPONSES, fetches=True)
-        if method == "POST":
-            for wire_format in FORMATS:
-                if path.endswith(wire_format.path):
-                    return self._route(host, wire_format)
+        for row in FORMATS:
+            if row.method == method and (fit := _ending(row.path).search(path)):
+                provider, region = self._provider(host)
+                if provider is None or not row.only or provider in row.only:
+                    return _route(row, host, provider, {"region": region} | _named(fit))
         return None
 
-    def _route(self, host: str, wire_format: Format, *, fetches: bool = False) -> Route:
-        known = self._provider(host)
-        provider = known or wire_format.unlisted
-        operation = wire_format.operation
-        return Route(provider, host, operation, wire_format.dialect, known is not None, fetches)
+    def _provider(self, host: str) -> tuple[str | None, str | None]:
+        """Give the provider's name and the region of a host, as far as the tables know."""
+        host = host.lower()
+        name = _below(self._own, host) or _below(HOSTS, host)
+        for pattern, provider in REGIONAL:
+            if fit := re.fullmatch(pattern, host):
+                return name or provider, _named(fit).get("region")
+        return name, None
 
-    def _provider(self, host: str) -> str | None:
-        name = host.lower()
-        while name:
-            if name in self._hosts:
-                return self._hosts[name]
-            name = name.partition(".")[2]
+
+def _below(hosts: Mapping[str, str], host: str) -> str | None:
+    while host:
+        if host in hosts:
+            return hosts[host]
+        host = host.partition(".")[2]
+    return None
+
+
+def _route(
+    row: Format, host: str, provider: str | None, named: Mapping[str, str | None]
+) -> Route | None:
+    name = provider or row.unlisted
+    if name is None:
         return None
+    return Route(
+        provider=name,
+        host=host,
+        operation=row.operation,
+        dialect=_load(row.dialect) if isinstance(row.dialect, str) else row.dialect,
+        known_host=provider is not None,
+        fetches=row.fetches,
+        model=named.get("model"),
+        stream=row.stream,
+        region=named.get("region"),
+    )
+
+
+def _named(fit: re.Match[str]) -> dict[str, str | None]:
+    return {name: found for name, found in fit.groupdict().items() if found}
+
+
+@functools.cache
+def _ending(path: str) -> re.Pattern[str]:
+    return re.compile(f"(?:{path})$")
+
+
+@functools.cache
+def _load(name: str) -> Dialect:
+    dialect: Dialect = pkgutil.resolve_name(f"tokenmeter.dialects.{name}")()
+    return dialect
 
 
 def _checked(providers: Mapping[str, str]) -> dict[str, str]:

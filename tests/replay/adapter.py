@@ -11,7 +11,10 @@ import os
 import tokenmeter
 from tokenmeter.exporters.memory import Memory
 
-SDKS = ("openai", "anthropic", "groq", "together", "mistral")
+SDKS = (
+    *("openai", "anthropic", "groq", "together", "mistral"),
+    *("google", "bedrock", "cohere", "ollama"),
+)
 EXTRA = {"instrumented": dict.fromkeys(SDKS, True), "usage_keys": {}}
 SEAM = os.environ.get("TOKENMETER_SEAM", "instrument")
 MEMORY = Memory()

@@ -10,23 +10,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tokenmeter.dialects import UNREADABLE, Reading
-from tokenmeter.providers import Router
+from tokenmeter.providers import Route, Router
 from tokenmeter.wire.body import read
 
 Record = dict[str, Any]
 
 ROUTER = Router()
 
-FORMATS = ("openai_chat", "openai_responses", "openai_embeddings", "anthropic_messages")
-"""The wire formats that OpenAI and Anthropic defined, whoever serves them."""
+NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
+"""Formats of exchanges that are not calls of a model, and why: they must give no event."""
 
-OTHER_FORMATS = {
+LATER = {
     "None": "moderations and Anthropic's old complete: they report no tokens",
     "openai_image": "multipart images and transcriptions, a later dialect",
     "openai_run": "Assistants runs, objects that are polled: no dialect here",
-    "anthropic_count": "counting tokens is no model call",
     "alephalpha": "a dialect of its own",
     "bedrock_converse": "a dialect of its own, over botocore",
     "bedrock_invoke": "a dialect of its own, over botocore",
@@ -38,25 +38,23 @@ OTHER_FORMATS = {
     "ollama": "a dialect of its own",
     "replicate": "a dialect of its own",
     "watsonx": "a dialect of its own",
-}
-"""What else the corpus holds, and why it is not measured here."""
-
-OTHER_ENDPOINTS: dict[str, str] = {
     "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
     "voyage.rerank": "a reranking in nobody's format but its own",
     "writer.chat.completions": "Writer has a path of its own, /v1/chat: a later route",
 }
-"""Endpoints filed under one of FORMATS that are not in that format, and why."""
+"""Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
 
 
 class Counts(NamedTuple):
-    """The five numbers that are compared; ``None`` where nobody reported one."""
+    """The numbers that are compared; ``None`` where nobody reported one."""
 
-    input: int | None
-    output: int | None
-    cache_read: int | None
-    cache_write: int | None
-    reasoning: int | None
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    audio_in: int | None = None
+    audio_out: int | None = None
 
 
 def load(corpus: Path, ids: str) -> Iterator[Record]:
@@ -70,10 +68,9 @@ def load(corpus: Path, ids: str) -> Iterator[Record]:
 
 
 def why_not_here(record: Record) -> str | None:
-    """Say why a record is outside these wire formats, or ``None`` when it is inside."""
-    if record["format"] in FORMATS:
-        return OTHER_ENDPOINTS.get(record["endpoint"])
-    return OTHER_FORMATS[str(record["format"])]
+    """Say why a record is not metered, or ``None`` when it is."""
+    elsewhere = NO_CALLS | LATER
+    return elsewhere.get(str(record["format"])) or elsewhere.get(record["endpoint"])
 
 
 def has_usage(record: Record) -> bool:
@@ -83,25 +80,36 @@ def has_usage(record: Record) -> bool:
     return record["status"] < 400 and bool(reported)
 
 
-def truth_of(record: Record) -> Counts:
-    """Give what the provider reported, with cache inside input and reasoning inside output."""
+def truths_of(record: Record) -> list[Counts]:
+    """Give what the provider reported, with cache inside input and reasoning inside output.
+
+    Where it reported the same answer twice with different numbers (the model's own events and
+    Bedrock's metrics of the invocation), either is true.
+    """
     if not has_usage(record):
-        return Counts(None, None, None, None, None)
-    truth = record["truth"]
-    inclusive = truth.get("alt") or {}
-    return Counts(
-        inclusive.get("input_inclusive", truth["input_tokens"]),
-        inclusive.get("output_inclusive", truth["output_tokens"]),
-        truth["cache_read"],
-        truth["cache_write"],
-        truth["reasoning"],
-    )
+        return [Counts()]
+    truth, more = record["truth"], record["truth"].get("alt") or {}
+    parts = [truth[name] for name in Counts._fields[2:]]
+    totals = [
+        more.get("billed")
+        or (
+            more.get("input_inclusive", truth["input_tokens"]),
+            more.get("output_inclusive", truth["output_tokens"]),
+        ),
+        *(more[name] for name in ("invocation_metrics", "headers") if name in more),
+    ]
+    return [Counts(*total, *parts) for total in totals]
 
 
-def agree(true: Counts, read: Counts) -> bool:
+def agree(truths: list[Counts], read: Counts) -> bool:
     """Compare strictly; a number that was not reported may be read as nothing or zero."""
-    pairs = zip(true, read, strict=True)
-    return all((got or 0) == 0 if want is None else got == want for want, got in pairs)
+    return any(
+        all(
+            (got or 0) == 0 if want is None else got == want
+            for want, got in zip(true, read, strict=True)
+        )
+        for true in truths
+    )
 
 
 def body_of(record: Record) -> bytes:
@@ -111,13 +119,20 @@ def body_of(record: Record) -> bytes:
     return record["response_body"].encode("utf-8", "surrogatepass")
 
 
+def route_of(record: Record) -> Route | None:
+    """Give the route of a record by its own host and path."""
+    path = unquote(re.sub(r"^<[^>]*>", "", record["path"]))  # some recorders hide the base URL so
+    return ROUTER[record["method"], record["host"].partition(":")[0], path]
+
+
 def reading_of(record: Record) -> Reading | None:
     """Read a recorded response by its own host and path, or ``None`` when nothing routes there."""
-    path = re.sub(r"^<[^>]*>", "", record["path"])  # some recorders hide the base URL like this
-    found = ROUTER[record["method"], record["host"], path]
+    found = route_of(record)
     if found is None:
         return None
-    return read(found.dialect, body_of(record))
+    reading, names = read(found.dialect, body_of(record)), found.dialect.headers
+    given = {name.lower(): value for name, value in record["response_headers"].items()}
+    return found.dialect.headed(reading, {name: given.get(name) for name in names})
 
 
 def is_recognised(record: Record) -> bool:
@@ -142,7 +157,15 @@ def answers_in(record: Record) -> int:
 def counts_of(record: Record) -> Counts:
     """Read a recorded response and give the numbers that tokenmeter would count."""
     reading = reading_of(record)
-    if reading is None:
-        return Counts(None, None, None, None, None)
-    names = ("input", "output", "cache_read", "cache_write", "reasoning")
-    return Counts(*(getattr(reading.usage, f"{name}_tokens") for name in names))
+    if reading is None or not 200 <= record["status"] < 300:
+        return Counts()
+    usage = reading.usage
+    return Counts(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens,
+        usage.output_audio_tokens,
+    )

@@ -28,7 +28,7 @@ from recorded import (
     has_usage,
     is_recognised,
     load,
-    truth_of,
+    truths_of,
     why_not_here,
 )
 
@@ -173,9 +173,9 @@ def feed(records: Iterable[Record]) -> list[str]:
     """Read each record from its bytes and name those that disagree with the provider."""
     wrong = []
     for record in records:
-        true, read = truth_of(record), counts_of(record)
-        if not agree(true, read):
-            wrong.append(f"{record['id']} {record['endpoint']}: {true} was read as {read}")
+        truths, read = truths_of(record), counts_of(record)
+        if not agree(truths, read):
+            wrong.append(f"{record['id']} {record['endpoint']}: {truths} was read as {read}")
     return wrong
 
 
@@ -199,11 +199,11 @@ def print_table(records: list[Record], bare: dict[Key, Line]) -> list[str]:
 def print_elsewhere(records: list[Record]) -> list[str]:
     """Name what is not in these wire formats, and what of it is taken for one of them."""
     names = Counter((record["endpoint"], why_not_here(record)) for record in records)
-    print("\nNot in these wire formats:")
+    print("\nNot metered:")
     for (endpoint, why), count in sorted(names.items()):
         print(f"  {endpoint:<45}{count:>5}  {why}")
     taken = [f"{record['id']} {record['endpoint']}" for record in records if is_recognised(record)]
-    return [f"{name}: not in these formats, and yet recognised as one" for name in taken]
+    return [f"{name}: not metered, and yet recognised" for name in taken]
 
 
 def covered(run: str, groups: list[Path]) -> list[Path]:
@@ -256,7 +256,7 @@ def main() -> int:
         runs = {run: RUNS[run] for run in given.runs.split(",")}
         faults = verify(Replay(given.replay, work), inside, runs)
     faults += print_elsewhere([record for record in records if why_not_here(record)])
-    print(f"\n{len(inside)} records in these wire formats, {len(faults)} faults")
+    print(f"\n{len(inside)} records, {len(faults)} faults")
     print("\n".join(faults))
     return 1 if faults else 0
 

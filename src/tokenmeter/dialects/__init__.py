@@ -7,11 +7,13 @@ package knows a vendor's field or counting rule, and nothing in it knows a host 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from tokenmeter.event import NOTHING, Status, Usage
+from tokenmeter.dialects.fields import decode, overlay
+from tokenmeter.event import NOTHING, Cost, Status, Usage
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -26,11 +28,15 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     stream: bool | None = None
 
 
+_ASKED = msgspec.json.Decoder(Asked)
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one answer says of itself, in our terms and with inclusive totals.
 
     Args:
         usage: What was used.
+        cost: What the vendor itself says that the answer cost.
         recognised: The body is one that this wire format knows.
         status: How the answer ended; ``None`` when it has no end (an interrupted stream).
         final: The usage is the whole usage, not what was known so far.
@@ -47,6 +53,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     service_tier: str | None = None
     region: str | None = None
     usage: Usage = NOTHING
+    cost: Cost | None = None
     status: Status | None = None
     error_type: str | None = None
     final: bool = False
@@ -60,36 +67,32 @@ UNREADABLE = Reading()
 
 
 class Dialect(Protocol):
-    """One wire format.
+    """One wire format; derive from it to have what most formats have in common.
 
     A body ``B`` is the dialect's own typed view of what the vendor sent. Bytes are decoded with
     `tokenmeter.dialects.fields.decode`, which drops odd values one by one.
     """
 
-    @property
-    def name(self) -> str:
-        """Give the name for logs and for switching the dialect off, ``openai_chat``."""
-        ...
+    name: str
+    """The name for logs and for switching the dialect off, ``openai_chat``."""
 
-    @property
-    def marks(self) -> tuple[bytes, ...]:
-        """Give byte strings, one of which stands in every stream event that matters."""
-        ...
+    answer: msgspec.json.Decoder[Any]
+    """The decoder of the body of a plain answer, or of an error."""
 
-    @property
-    def counts_output(self) -> bool:
-        """Say false where an answer has no output tokens by nature (embeddings)."""
-        ...
+    request: msgspec.json.Decoder[Asked] = _ASKED
+    """The decoder of a request's body."""
 
-    @property
-    def request(self) -> msgspec.json.Decoder[Asked]:
-        """Give the decoder of a request's body."""
-        ...
+    marks: tuple[bytes, ...] = ()
+    """Byte strings, one of which stands in every stream event that matters; none: all matter."""
 
-    @property
-    def answer(self) -> msgspec.json.Decoder[Any]:
-        """Give the decoder of the body of a plain answer, or of an error."""
-        ...
+    headers: tuple[str, ...] = ()
+    """Headers of a response that say something; where there are any, `headed` is asked."""
+
+    counts_input: bool = True
+    """False where nothing is counted by nature (moderation)."""
+
+    counts_output: bool = True
+    """False where an answer has no output tokens by nature (embeddings)."""
 
     def fold(self, body: Any, data: bytes) -> Any:
         """Add one stream event to the body so far (``None`` before the first).
@@ -97,8 +100,12 @@ class Dialect(Protocol):
         Raises:
             msgspec.DecodeError: The data is not JSON.
         """
-        ...
+        return overlay(body, decode(self.answer, data))
 
     def reading(self, body: Any) -> Reading:
         """Say what a body, plain or folded, means."""
         ...
+
+    def headed(self, reading: Reading, headers: Mapping[str, str | None]) -> Reading:  # noqa: ARG002
+        """Add to a reading what the headers named in ``headers`` say."""
+        return reading

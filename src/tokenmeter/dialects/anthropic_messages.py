@@ -17,7 +17,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import asdict
 
-from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -88,14 +88,12 @@ class _Event(msgspec.Struct):
     error: ErrorBody | None = None
 
 
-class AnthropicMessages:
+class AnthropicMessages(Dialect):
     """Read messages."""
 
     name = "anthropic_messages"
-    counts_output = True
     marks = (b'"message_', b'"error"')
 
-    request = msgspec.json.Decoder(Asked)
     answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
 

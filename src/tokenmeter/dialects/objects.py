@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import msgspec
 from msgspec.structs import replace
 
-from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.anthropic_messages import AnthropicMessages
 from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.dialects.openai_chat import OpenAIChat
@@ -42,12 +42,10 @@ class Body(msgspec.Struct):
     usage: Usage = NOTHING
 
 
-class Objects:
+class Objects(Dialect):
     """Read values; those that carry nothing cost a look-up or two."""
 
     name = "objects"
-    marks: tuple[bytes, ...] = ()
-    request = msgspec.json.Decoder(Asked)
     answer: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
     def __init__(self, *, counts_output: bool = True) -> None:

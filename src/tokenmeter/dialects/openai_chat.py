@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -84,11 +84,10 @@ class _Body(msgspec.Struct):
     done: bool = False
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     """Read chat completions and legacy completions."""
 
     name = "openai_chat"
-    counts_output = True
     marks = (
         b'"usage":{',
         b'"usage": {',
@@ -98,7 +97,6 @@ class OpenAIChat:
         _DONE,
     )
 
-    request = msgspec.json.Decoder(Asked)
     answer = msgspec.json.Decoder(_Body)
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:

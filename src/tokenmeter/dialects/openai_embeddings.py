@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tokenmeter.dialects import Asked, Reading
-from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.fields import Count, ErrorBody, error_code
 from tokenmeter.event import Usage
 
 
@@ -26,19 +26,14 @@ class _Body(msgspec.Struct):
     error: ErrorBody | None = None
 
 
-class OpenAIEmbeddings:
+class OpenAIEmbeddings(Dialect):
     """Read embeddings."""
 
     name = "openai_embeddings"
     counts_output = False
     marks = (b'"usage"', b'"error"')
 
-    request = msgspec.json.Decoder(Asked)
     answer = msgspec.json.Decoder(_Body)
-
-    def fold(self, body: _Body | None, data: bytes) -> _Body:  # noqa: ARG002
-        """Take the last event: embeddings are not streamed."""
-        return decode(self.answer, data)
 
     def reading(self, body: _Body) -> Reading:
         """Normalise: input only."""

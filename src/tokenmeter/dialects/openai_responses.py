@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tokenmeter.dialects import Asked, Reading
+from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.event import NOTHING, Status, Usage
 
@@ -74,14 +74,12 @@ class _Event(msgspec.Struct):
     error: ErrorBody | None = None
 
 
-class OpenAIResponses:
+class OpenAIResponses(Dialect):
     """Read responses: plain, streamed, in the background, retrieved."""
 
     name = "openai_responses"
-    counts_output = True
     marks = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"error"')
 
-    request = msgspec.json.Decoder(Asked)
     answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
 

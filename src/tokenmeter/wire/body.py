@@ -1,12 +1,16 @@
 """From the bytes of a response to a reading, whatever way they arrive.
 
-A body is JSON or an event stream; its first byte tells (content types lie, and some servers answer
-a stream request with a plain error).
+A body is JSON, an array or lines of JSON, or server-sent events; its first byte tells, and what
+stands between two objects (content types lie, and some servers answer a stream request with a plain
+error).
 """
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import msgspec
 
@@ -14,15 +18,41 @@ from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
 from tokenmeter.wire.encodings import undo
-from tokenmeter.wire.sse import LIMIT, EventScanner
+from tokenmeter.wire.sse import LIMIT, LINES, EventScanner
 
 BATCH = 64 * 1024
 """Bytes of a stream that are kept as they came before they are searched together."""
 
 
+_BETWEEN_LINES = b"}\n{"
+"""Stands in lines of JSON, and nowhere in one JSON value: line feeds in strings are escaped."""
+
+
+class Sink(Protocol):
+    """Takes the bytes of a body in one framing."""
+
+    @property
+    def skipped(self) -> int:
+        """Parts of it that could not be read."""
+        ...
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the framing is that of an answer that comes bit by bit."""
+        ...
+
+    def add(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        ...
+
+    def reading(self) -> Reading:
+        """Say what all that came means."""
+        ...
+
+
 def read(dialect: Dialect, body: bytes) -> Reading:
     """Read a whole body that is in memory and has no content encoding."""
-    if body.startswith(b"{"):
+    if body.startswith(b"{") and _BETWEEN_LINES not in body:
         return _read_json(dialect, body)
     sink = _sink(dialect, body)
     sink.add(body)
@@ -48,7 +78,7 @@ class StreamReader:
         self._dialect = dialect
         self._guard = guard
         self._undo = undo(content_encoding) if content_encoding else _plain
-        self._sink: EventScanner | _JsonBuffer | None = None
+        self._sink: Sink | None = None
         self._scanning = threading.Lock()
 
     @property
@@ -58,8 +88,8 @@ class StreamReader:
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether the bytes so far are server-sent events."""
-        return isinstance(self._sink, EventScanner)
+        """Whether the bytes so far are those of an answer that comes bit by bit."""
+        return self._sink is not None and self._sink.is_event_stream
 
     @property
     def skipped(self) -> int:
@@ -91,12 +121,11 @@ class StreamReader:
         return UNREADABLE if self._sink is None else self._sink.reading()
 
 
-class _JsonBuffer:
-    """Collect a JSON body that is streamed; one that is too long is not read."""
+class _Collected:
+    """Bytes that are kept until the end, up to a limit; beyond it nothing of them is."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.skipped = 0
-        self._dialect = dialect
+    def __init__(self) -> None:
+        self.dropped = False
         self._parts: list[bytes] = []
         self._room = LIMIT
 
@@ -104,15 +133,96 @@ class _JsonBuffer:
         self._parts.append(data)
         self._room -= len(data)
         if self._room < 0 and len(self._parts) > 1:
-            self._parts, self.skipped = [b""], 1
+            self._parts, self.dropped = [b""], True
+
+    def take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+class _JsonBuffer:
+    """Collect one JSON object; one that turns out to be the first of several lines is no more."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._collected = _Collected()
+        self._last = b""
+        self._lines: EventScanner | None = None
+
+    @property
+    def skipped(self) -> int:
+        return self._lines.skipped if self._lines is not None else int(self._collected.dropped)
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self._lines is not None
+
+    def add(self, data: bytes) -> None:
+        if self._lines is not None:
+            self._lines.add(data)
+            return
+        self._collected.add(data)
+        if _BETWEEN_LINES in (self._last + data).replace(b"\r", b""):
+            self._lines = EventScanner(self._dialect, LINES)
+            self._lines.add(self._collected.take())
+        self._last = (self._last + data[-3:])[-3:]
 
     def reading(self) -> Reading:
-        return _read_json(self._dialect, b"".join(self._parts))
+        if self._lines is not None:
+            return self._lines.reading()
+        return _read_json(self._dialect, self._collected.take())
 
 
-def _sink(dialect: Dialect, data: bytes) -> EventScanner | _JsonBuffer:
-    is_json = data.lstrip()[:1] in (b"{", b"[")
-    return _JsonBuffer(dialect) if is_json else EventScanner(dialect)
+class _ArrayBuffer:
+    """Collect a JSON array, whose items are the events of a stream."""
+
+    is_event_stream = True
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._collected = _Collected()
+        self.add = self._collected.add
+
+    @property
+    def skipped(self) -> int:
+        return int(self._collected.dropped)
+
+    def reading(self) -> Reading:
+        body = None
+        for item in _items(self._collected.take()):
+            body = self._dialect.fold(body, item)
+        return UNREADABLE if body is None else self._dialect.reading(body)
+
+
+def _items(array: bytes) -> Iterator[bytes]:
+    """Give the objects of a JSON array, of one that was cut short too."""
+    try:
+        yield from _objects(map(bytes, msgspec.json.decode(array, type=list[msgspec.Raw])))
+    except msgspec.DecodeError:
+        yield from _objects(_whole_items(array.decode("utf-8", "replace")))
+
+
+def _objects(items: Iterable[bytes]) -> Iterator[bytes]:
+    return (item for item in items if item.lstrip().startswith(b"{"))
+
+
+def _whole_items(array: str) -> Iterator[bytes]:
+    decoder, at = json.JSONDecoder(), array.find("{")
+    while at >= 0:
+        try:
+            _, end = decoder.raw_decode(array, at)
+        except (ValueError, RecursionError):
+            return
+        yield array[at:end].encode("utf-8", "replace")
+        at = array.find("{", end)
+
+
+_FRAMINGS: dict[bytes, Callable[[Dialect], Sink]] = {b"{": _JsonBuffer, b"[": _ArrayBuffer}
+"""How a body is divided, by its first byte; any other are server-sent events."""
+
+
+def _sink(dialect: Dialect, data: bytes) -> Sink:
+    return _FRAMINGS.get(data.lstrip()[:1], EventScanner)(dialect)
 
 
 def _plain(data: bytes) -> bytes:

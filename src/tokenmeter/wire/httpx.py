@@ -10,14 +10,13 @@ import functools
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import Token
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from tokenmeter.call import Call
-from tokenmeter.guard import Guard
 from tokenmeter.wire.body import BATCH, StreamReader
-from tokenmeter.wire.claim import Claim, claim
+from tokenmeter.wire.claim import claim
+from tokenmeter.wire.layer import Layer, Opener, Send, land, on_import
 
 LIBRARIES = ("httpx", "httpx2")
 CLIENTS = ("Client", "AsyncClient")
@@ -40,33 +39,13 @@ _UNSENT = {
 _RETRY_COUNT = "x-stainless-retry-count"
 """Request header in which openai's and anthropic's SDKs number their attempts from 0."""
 
-_PLACES = ("_client",)
-"""Attributes of SDK clients that hold their HTTP client (openai, anthropic, groq, together)."""
 
-Send = Callable[..., Any]
-
-
-class Opener(Protocol):
-    """What the seam needs of a meter."""
-
-    guard: Guard
-
-    def open(self, method: str, host: str, path: str) -> Call | None:
-        """Open a call, or give ``None`` for what is not one."""
-        ...
-
-
-class Layer:
-    """One hook on one ``send``; passes through once it is switched off."""
-
-    def __init__(self, meter: Opener) -> None:
-        self.active = True
-        self.meter = meter
+class _Sends(Layer):
+    """A layer on ``send``."""
 
     def begin(self, request: Any) -> Call | None:
         """Open a call for a request, or ``None`` to pass through."""
-        holder = claim.get()
-        if not self.active or (holder is not None and holder.in_flight):
+        if self.passes():
             return None
         url = request.url
         return self.meter.open(request.method, url.host, url.path)
@@ -84,10 +63,10 @@ class Layer:
             try:
                 response = send(*args, **kwargs)
             except BaseException as exc:
-                _land(call, token)
+                land(call, token)
                 guard.run(_PLACE, _fail, call, request, exc)
                 raise
-            _land(call, token)
+            land(call, token)
             if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
                 guard.run(_PLACE, call.lost, None)
             return response
@@ -101,23 +80,15 @@ class Layer:
             try:
                 response = await send(*args, **kwargs)
             except BaseException as exc:
-                _land(call, token)
+                land(call, token)
                 guard.run(_PLACE, _fail, call, request, exc)
                 raise
-            _land(call, token)
+            land(call, token)
             if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
                 guard.run(_PLACE, call.lost, None)
             return response
 
         return async_send if is_async else sync_send
-
-
-def _land(call: Call, token: Token[Claim | None]) -> None:
-    call.in_flight = False
-    try:  # noqa: SIM105 - contextlib.suppress is three calls more, on the path of every call
-        claim.reset(token)
-    except ValueError:
-        pass  # a coroutine that is finalised runs in another context, with nothing to undo
 
 
 def _fail(call: Call, request: Any, exc: BaseException) -> None:
@@ -131,14 +102,15 @@ def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
     extensions = response.extensions  # marks of hishel 0.x and 1.x: no server answered
     cached = bool(extensions.get("from_cache") or extensions.get("hishel_from_cache"))
     if response.is_stream_consumed:
-        call.answered(response.status_code, _content(response), cached=cached)
+        call.answered(response.status_code, response.headers, _content(response), cached=cached)
         return True
     base, wrapper = _observed(_library(response.__class__), is_async)
     if not isinstance(response.stream, base):
         call.lost(response.status_code)
         return True
-    encoding = response.headers.get("content-encoding")
-    reader = call.streaming(response.status_code, encoding, cached=cached)
+    headers = response.headers
+    encoding = headers.get("content-encoding")
+    reader = call.streaming(response.status_code, headers, encoding, cached=cached)
     response.stream = wrapper(response.stream, call, reader)
     return True
 
@@ -301,20 +273,14 @@ def _client_classes() -> Iterator[tuple[type, type]]:
             yield library.Client, library.AsyncClient
 
 
-def inside(sdk_client: object) -> list[Any]:
-    """Give the HTTP clients that an SDK's client holds."""
-    found = [getattr(sdk_client, place, None) for place in _PLACES]
-    return [client for client in found if is_client(client)]
-
-
-def hook_client(client: Any, meter: Opener) -> Layer:
+def hook_client(client: Any, meter: Opener) -> _ClientLayer:
     """Hook one client; it is held weakly, so that it dies as it would without the hook."""
     layer = _ClientLayer(meter, client)
     client.send = layer.hook
     return layer
 
 
-class _ClientLayer(Layer):
+class _ClientLayer(_Sends):
     def __init__(self, meter: Opener, client: Any) -> None:
         super().__init__(meter)
         self._client = weakref.ref(client)
@@ -343,46 +309,15 @@ class _ClientLayer(Layer):
             client.send = self._before
 
 
-class ClassLayer(Layer):
-    """The hook on a client class of one library: all its clients, early and late."""
-
+class _ClassLayer(_Sends):
     def __init__(self, meter: Opener, library: ModuleType, name: str) -> None:
-        import wrapt
-
         super().__init__(meter)
-        self._class, self._attribute, self._before = wrapt.resolve_path(library, f"{name}.send")
-        metered = self.meter_send(self._before, is_async=name.startswith("Async"))
-        self._hook = functools.wraps(self._before)(metered)
-        wrapt.apply_patch(self._class, self._attribute, self._hook)
-
-    def undo(self) -> None:
-        """Restore the method, or leave ours passing through when somebody patched over it."""
-        self.active = False
-        if self._class.__dict__.get(self._attribute) is self._hook:
-            setattr(self._class, self._attribute, self._before)
+        make = functools.partial(self.meter_send, is_async=name.startswith("Async"))
+        self.undo = self.patch(library, f"{name}.send", make)
 
 
 def hook_libraries(meter: Opener) -> Callable[[], None]:
     """Hook the client classes of both libraries, now or when they are imported; gives the undo."""
-    import wrapt
-
-    layers: list[ClassLayer] = []
-    wanted = True
-
-    def hook(library: ModuleType) -> None:
-        if wanted:
-            layers.extend(ClassLayer(meter, library, name) for name in CLIENTS)
-
-    def guarded(library: ModuleType) -> None:
-        meter.guard.run(_PLACE, hook, library)
-
-    for name in LIBRARIES:
-        wrapt.register_post_import_hook(guarded, name)
-
-    def undo() -> None:
-        nonlocal wanted
-        wanted = False
-        for layer in reversed(layers):
-            layer.undo()
-
-    return undo
+    return on_import(
+        meter, LIBRARIES, lambda library: [_ClassLayer(meter, library, name) for name in CLIENTS]
+    )
