@@ -14,6 +14,8 @@ from typing import Any, Self, TypeVar
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
 from tokenmeter.call import Call, Watcher, watchers, watching
+from tokenmeter.dialects import Dialect
+from tokenmeter.dialects.own import checked, installed, load
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
@@ -65,11 +67,13 @@ class Meter:
         exporters: Names (``"jsonl:usage.jsonl"``, ``"stdout"``, ``"memory"``) or callables of an
             event. With none, events are only added up in ``totals``.
         providers: Hosts of one's own and the provider they are, ``{"llm.corp": "openai"}``.
+        dialects: Wire formats of one's own; they come before ours, and before those that
+            installed packages bring by the entry-point group ``tokenmeter.dialects``.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
 
     Raises:
-        ConfigurationError: An exporter or a provider cannot be used.
+        ConfigurationError: An exporter, a provider or a dialect cannot be used.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Meter:
         exporters: Iterable[str | Exporter] = (),
         *,
         providers: Mapping[str, str] | None = None,
+        dialects: Iterable[Dialect] = (),
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -92,7 +97,8 @@ class Meter:
         """What was used so far, by user, task and model; bounded."""
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
-        self._router = Router(providers)
+        self._providers, self._dialects = providers, _checked(dialects)
+        self._router = Router(providers, (*self._dialects, *self._brought()))
         self._attached: tuple[Sink, ...] = ()
         self._sinks = self._made(exporters)
         self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
@@ -103,20 +109,24 @@ class Meter:
         *,
         exporters: Iterable[str | Exporter] | None = None,
         providers: Mapping[str, str] | None = None,
+        dialects: Iterable[Dialect] | None = None,
     ) -> Self:
-        """Replace the exporters, the providers, or both; what is not given stays.
+        """Replace the exporters, the providers, the dialects; what is not given stays.
 
         Everything is checked before anything changes. Exporters that are replaced are flushed and
         closed.
 
         Raises:
-            ConfigurationError: An exporter or a provider cannot be used.
+            ConfigurationError: An exporter, a provider or a dialect cannot be used.
         """
-        router = self._router if providers is None else Router(providers)
+        hosts = self._providers if providers is None else providers
+        own = self._dialects if dialects is None else _checked(dialects)
+        router = Router(hosts, (*own, *self._brought()))
         kept = self._sinks if exporters is None else self._attached
         made = () if exporters is None else self._made(exporters)
         self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
         replaced = [sink for sink in self._sinks if sink not in kept]
+        self._providers, self._dialects = hosts, own
         self._router, self._sinks = router, (*made, *kept)
         _end(replaced)
         return self
@@ -286,6 +296,11 @@ class Meter:
             )
         return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
 
+    def _brought(self) -> list[Dialect]:
+        """Give the dialects that installed packages bring; one that cannot be had is left out."""
+        loaded = (self.guard.run(f"the dialect {p.name}", load, p) for p in installed())
+        return [dialect for dialect in loaded if dialect is not None]
+
     def after_fork(self) -> None:
         """Begin anew in a forked child: what is open belongs to the parent."""
         for call in self.open_calls:
@@ -300,6 +315,12 @@ class Meter:
             spent.restart()
         for sink in self._sinks:
             sink.restart()
+
+
+def _checked(dialects: Iterable[Dialect]) -> tuple[Dialect, ...]:
+    if isinstance(dialects, str) or not isinstance(dialects, Iterable):  # pyright: ignore
+        raise ConfigurationError(f"dialects is a list, such as [Acme()]; got {dialects!r}")
+    return tuple(map(checked, dialects))
 
 
 def _http_clients(client: object) -> list[tuple[Any, Stack]]:
@@ -369,15 +390,16 @@ def configure(
     *,
     exporters: Iterable[str | Exporter] | None = None,
     providers: Mapping[str, str] | None = None,
+    dialects: Iterable[Dialect] | None = None,
 ) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
     Raises:
-        ConfigurationError: An exporter or a provider cannot be used.
+        ConfigurationError: An exporter, a provider or a dialect cannot be used.
 
     >>> meter = configure(exporters=["memory"])
     """
-    return default().configure(exporters=exporters, providers=providers)
+    return default().configure(exporters=exporters, providers=providers, dialects=dialects)
 
 
 def wrap(client: T) -> T:

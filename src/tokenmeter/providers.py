@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -113,14 +113,19 @@ class Router(dict[tuple[str, str, str], Route | None]):
     on the path of every request is one.
     """
 
-    def __init__(self, providers: Mapping[str, str] | None = None) -> None:
-        """Add hosts of one's own to the table.
+    def __init__(
+        self, providers: Mapping[str, str] | None = None, dialects: Iterable[Dialect] = ()
+    ) -> None:
+        """Add hosts and dialects of one's own to the table; they come before ours.
 
         Raises:
             ConfigurationError: A host or a name is not a non-empty string.
         """
         super().__init__()
         self._own = _checked(providers or {})
+        self._rows = tuple(
+            Format(own.path, own, own.operation, own.provider or own.name) for own in dialects
+        )
 
     def __missing__(self, key: tuple[str, str, str]) -> Route | None:
         if len(self) >= _CACHED_ROUTES:
@@ -130,7 +135,7 @@ class Router(dict[tuple[str, str, str], Route | None]):
 
     def _find(self, method: str, host: str, path: str) -> Route | None:
         path = path.partition("?")[0]
-        for row in FORMATS:
+        for row in (*self._rows, *FORMATS):
             if row.method == method and (fit := _ending(row.path).search(path)):
                 provider, region = self._provider(host)
                 if provider is None or not row.only or provider in row.only:

@@ -94,6 +94,19 @@ class Dialect(Protocol):
     counts_output: bool = True
     """False where an answer has no output tokens by nature (embeddings)."""
 
+    path: str = ""
+    """Pattern that fits the end of the path of a request, for a dialect of one's own.
+
+    The groups ``model`` and ``region`` say what the path names. The dialects of this package have
+    rows in `tokenmeter.providers` instead.
+    """
+
+    operation: str = "chat"
+    """OpenTelemetry's name of the operation, for a dialect of one's own."""
+
+    provider: str | None = None
+    """The provider's name on hosts that nobody named, for a dialect of one's own."""
+
     def fold(self, body: Any, data: bytes) -> Any:
         """Add one stream event to the body so far (``None`` before the first).
 
