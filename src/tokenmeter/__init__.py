@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenmeter.attribution import attribute as attribute
+    from tokenmeter.diagnosis import Diagnosis as Diagnosis
+    from tokenmeter.diagnosis import diagnose as diagnose
     from tokenmeter.errors import CannotWrapError as CannotWrapError
     from tokenmeter.errors import ConfigurationError as ConfigurationError
     from tokenmeter.errors import InvariantError as InvariantError
@@ -39,6 +41,7 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "attribution": ("attribute",),
+    "diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
         "CannotWrapError",
         "ConfigurationError",

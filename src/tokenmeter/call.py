@@ -116,6 +116,10 @@ class Desk(Protocol):
     now_ns: Callable[[], int]
     timer_s: Callable[[], float]
 
+    def unread(self, route: Route) -> None:
+        """Note that a model's answer was in no format that this route knows."""
+        ...
+
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to everybody."""
         ...
@@ -282,6 +286,8 @@ class Call:
             reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
             maker = self._maker(reading)
+        if not reading.recognised and self._http_status is not None and not self._refused():
+            self._desk.unread(self._route)
         known = self._route.known_host or self._recognised(reading)
         if maker is not None and known and not reading.counted:
             self._desk.emit(self._event(end, reading, maker), maker._watchers)

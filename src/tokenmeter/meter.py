@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
@@ -36,6 +36,8 @@ WAIT_S = 5.0
 DISABLED = "TOKENMETER_DISABLED"
 """The environment variable that switches metering off, with ``1``."""
 
+_REMEMBERED = 100
+
 _YES = ("1", "true", "yes", "on")
 
 
@@ -56,6 +58,21 @@ class Undo:
 
     def __exit__(self, *_exc: object) -> None:
         self()
+
+
+class NotUnderstood(NamedTuple):
+    """Something that was sent to a model, as it seems, and that could not be read.
+
+    Attributes:
+        host: Where it went.
+        path: What it asked for, without a query.
+        answers: How many answers were in no known format; ``None``: the path itself is unknown,
+            so nothing of it was read.
+    """
+
+    host: str
+    path: str
+    answers: int | None
 
 
 class Meter:
@@ -97,6 +114,7 @@ class Meter:
         """What was used so far, by user, task and model; bounded."""
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
+        self._unread: dict[tuple[str, str], int] = {}
         self._providers, self._dialects = providers, _checked(dialects)
         self._router = Router(providers, (*self._dialects, *self._brought()))
         self._attached: tuple[Sink, ...] = ()
@@ -219,6 +237,17 @@ class Meter:
             raise ConfigurationError(f"record() takes a UsageEvent; got {event!r}")
         if self._enabled and not claimed():
             self.emit(event, watchers())
+
+    def unread(self, route: Route) -> None:
+        """Note that a model's answer was in no format that this route knows; for calls."""
+        seen = (route.host or "", route.path)
+        if seen in self._unread or len(self._unread) < _REMEMBERED:
+            self._unread[seen] = self._unread.get(seen, 0) + 1
+
+    def not_understood(self) -> list[NotUnderstood]:
+        """Say what was seen on the wire and not understood, by host and path; at most some 200."""
+        unrouted = [NotUnderstood(*seen, None) for seen in self._router.unrouted]
+        return unrouted + [NotUnderstood(*seen, n) for seen, n in self._unread.items()]
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""

@@ -43,6 +43,7 @@ class Route(msgspec.Struct, frozen=True):
         model: The model that the path names.
         stream: Whether the path asks for a stream, where it says.
         region: The region that the host or the path names.
+        path: The path that is asked for.
     """
 
     provider: str | None
@@ -55,6 +56,7 @@ class Route(msgspec.Struct, frozen=True):
     model: str | None = None
     stream: bool | None = None
     region: str | None = None
+    path: str = ""
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -103,7 +105,15 @@ FORMATS: tuple[Format, ...] = (
 )
 """The wire formats by the end of their path; the first that fits is taken."""
 
+_NO_CALLS = re.compile(
+    r"[/:](count_?tokens|countTokens|computeTokens|(de)?tokenize|models|files|uploads|batches|batch_"
+    r"|cached_?[cC]ontents|fine[-_]tun|vector_stores|assistants|threads|containers|evals|skills"
+    r"|conversations|organization|documents|datasets|cancel|operations)",
+)
+"""What is posted to a provider and asks no model for anything."""
+
 _CACHED_ROUTES = 1024
+_REMEMBERED = 100
 
 
 class Router(dict[tuple[str, str, str], Route | None]):
@@ -123,6 +133,8 @@ class Router(dict[tuple[str, str, str], Route | None]):
         """
         super().__init__()
         self._own = _checked(providers or {})
+        self.unrouted: dict[tuple[str, str], None] = {}
+        """Hosts of the table and paths that were posted to them, and that no row fits; bounded."""
         self._rows = tuple(
             Format(own.path, own, own.operation, own.provider or own.name) for own in dialects
         )
@@ -139,8 +151,15 @@ class Router(dict[tuple[str, str, str], Route | None]):
             if row.method == method and (fit := _ending(row.path).search(path)):
                 provider, region = self._provider(host)
                 if provider is None or not row.only or provider in row.only:
-                    return _route(row, host, provider, {"region": region} | _named(fit))
+                    named = {"region": region} | _named(fit)
+                    return _route(row, provider, host, path, named)
+        if method == "POST" and self._provider(host)[0]:
+            self._remember(host, path)
         return None
+
+    def _remember(self, host: str, path: str) -> None:
+        if len(self.unrouted) < _REMEMBERED and not _NO_CALLS.search(path):
+            self.unrouted[host, path] = None
 
     def _provider(self, host: str) -> tuple[str | None, str | None]:
         """Give the provider's name and the region of a host, as far as the tables know."""
@@ -161,7 +180,7 @@ def _below(hosts: Mapping[str, str], host: str) -> str | None:
 
 
 def _route(
-    row: Format, host: str, provider: str | None, named: Mapping[str, str | None]
+    row: Format, provider: str | None, host: str, path: str, named: Mapping[str, str | None]
 ) -> Route | None:
     name = provider or row.unlisted
     if name is None:
@@ -176,6 +195,7 @@ def _route(
         model=named.get("model"),
         stream=row.stream,
         region=named.get("region"),
+        path=path,
     )
 
 

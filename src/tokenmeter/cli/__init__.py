@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "meter a whole day of calls on this machine, without any key",
     "run": "run a Python program unchanged and say what it cost in tokens",
     "tail": "follow a ledger, one line for each event",
+    "doctor": "say what is installed, what of it is metered and what cannot be",
     "report": "add up ledgers by user, task, model or any other column",
 }
 

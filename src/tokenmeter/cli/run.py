@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--user", help="who the calls are for, where the program does not say")
     parser.add_argument("--task", help="what they are for, where the program does not say")
+    add_program(parser)
+    parser.set_defaults(command=_command)
+
+
+def add_program(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a program."""
     parser.add_argument(
         "-m",
         dest="module",
@@ -42,11 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a module to run, as python -m does",
     )
     parser.add_argument("script", nargs=argparse.REMAINDER, help="a script and its arguments")
-    parser.set_defaults(command=_command)
 
 
 def _command(options: argparse.Namespace) -> int:
-    run = _program(options)
+    run = program_of(options)
     ledger = Jsonl(options.out)
     # Attached: a program that configures exporters of its own does not replace this one.
     meter = tokenmeter.configure()
@@ -54,7 +59,7 @@ def _command(options: argparse.Namespace) -> int:
     meter.instrument()
     # At exit rather than now: threads of the program go on until the interpreter waits for them.
     atexit.register(_say_cost, ledger.path, ledger.path.stat().st_size, os.getpid())
-    return _run(run)
+    return run_it(run)
 
 
 class _Filled:
@@ -76,7 +81,8 @@ class _Filled:
         self._ledger.close()
 
 
-def _program(options: argparse.Namespace) -> Callable[[], object]:
+def program_of(options: argparse.Namespace) -> Callable[[], object]:
+    """Give what runs the script or module of the command line, as Python itself would."""
     if options.module:
         name, *arguments = options.module
         sys.argv = [name, *arguments]
@@ -92,7 +98,8 @@ def _program(options: argparse.Namespace) -> Callable[[], object]:
     return lambda: runpy.run_path(script, run_name="__main__")
 
 
-def _run(run: Callable[[], object]) -> int:
+def run_it(run: Callable[[], object]) -> int:
+    """Run a program and give its exit code; what it raises is shown as Python shows it."""
     try:
         run()
     except SystemExit:
