@@ -90,8 +90,7 @@ class OpenAIChat:
     name = "openai_chat"
     counts_output = True
     marks = (
-        b'"usage":{',
-        b'"usage": {',
+        b"_tokens",  # in the name of every count; most servers say "usage": null in each chunk
         b'"finish_reason":"',
         b'"finish_reason": "',
         b'"error"',

@@ -43,11 +43,13 @@ class StreamReader:
     `BATCH` bytes have come together; that keeps the path of a chunk to an append.
     """
 
+    __slots__ = ("_dialect", "_guard", "_scanning", "_sink", "_undo", "chunks")
+
     def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
         self.chunks: list[bytes] = []
         self._dialect = dialect
         self._guard = guard
-        self._undo = undo(content_encoding) if content_encoding else _plain
+        self._undo = (undo(content_encoding) or _lost) if content_encoding else None
         self._sink: EventScanner | _JsonBuffer | None = None
         self._scanning = threading.Lock()
 
@@ -73,11 +75,11 @@ class StreamReader:
             data = b"".join(self.chunks[:count])
             del self.chunks[:count]
             if self._undo is not None:
-                plain = self._guard.run("undoing a content encoding", self._undo, data)
-                if plain is None:
-                    self._undo = None  # what follows cannot be undone either
-                else:
-                    self._guard.run(self._dialect.name, self._search, plain)
+                data = self._guard.run("undoing a content encoding", self._undo, data)
+                if data is None:
+                    self._undo = _lost  # what follows cannot be undone either
+            if data:
+                self._guard.run(self._dialect.name, self._search, data)
 
     def _search(self, data: bytes) -> None:
         if self._sink is None and data.lstrip():
@@ -115,5 +117,5 @@ def _sink(dialect: Dialect, data: bytes) -> EventScanner | _JsonBuffer:
     return _JsonBuffer(dialect) if is_json else EventScanner(dialect)
 
 
-def _plain(data: bytes) -> bytes:
-    return data
+def _lost(_data: bytes) -> bytes:
+    return b""

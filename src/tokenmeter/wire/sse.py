@@ -25,6 +25,8 @@ _ODD_SPACING = re.compile(rb'"\s+:|":(?:[^\S ]|\s\s)')
 class EventScanner:
     """Fold what matters of an event stream into a dialect's body."""
 
+    __slots__ = ("_body", "_dialect", "_every", "_held_cr", "_skipping", "_tail", "skipped")
+
     def __init__(self, dialect: Dialect) -> None:
         self.skipped = 0
         """Events that were too long, or not what the dialect can read."""
@@ -129,5 +131,7 @@ class EventScanner:
 
 def payload(event: bytes) -> bytes:
     """Join the data lines of one event; empty for a comment or an event without data."""
-    lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
-    return b"\n".join(line.removeprefix(b" ") for line in lines)
+    lines = [
+        line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines)
