@@ -13,7 +13,7 @@ import msgspec
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
-from tokenmeter.wire.encodings import undo
+from tokenmeter.wire.encodings import Undo, undo
 from tokenmeter.wire.sse import LIMIT, EventScanner
 
 BATCH = 64 * 1024
@@ -74,12 +74,14 @@ class StreamReader:
             count = len(self.chunks)
             data = b"".join(self.chunks[:count])
             del self.chunks[:count]
-            if self._undo is not None:
-                data = self._guard.run("undoing a content encoding", self._undo, data)
-                if data is None:
-                    self._undo = _lost  # what follows cannot be undone either
-            if data:
-                self._guard.run(self._dialect.name, self._search, data)
+            plain = data if self._undo is None else self._undone(self._undo, data)
+            if plain is None:
+                self._undo = _lost  # what follows cannot be undone either
+            else:
+                self._guard.run(self._dialect.name, self._search, plain)
+
+    def _undone(self, undo: Undo, data: bytes) -> bytes | None:
+        return self._guard.run("undoing a content encoding", undo, data)
 
     def _search(self, data: bytes) -> None:
         if self._sink is None and data.lstrip():
