@@ -101,7 +101,7 @@ def test_the_command_runs_a_program_and_says_what_was_not_understood(tmp_path: P
             "import sys, httpx, openai",
             f"openai.OpenAI(base_url={server.openai_url!r}, api_key='k').models.list",
             (
-                "httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))"
+                "httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200)))"
                 ".post('https://api.anthropic.com/v1/dreams')"
             ),
             "print(sys.argv)",

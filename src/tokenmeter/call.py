@@ -221,10 +221,12 @@ class Call:
         """Say whether the call was made where this watcher watches."""
         return watcher in self._watchers
 
-    def first(self) -> None:
-        """Note that the first chunk has come; saying it again changes nothing."""
-        if self._first_s is None:
-            self._first_s = self._desk.timer_s()
+    def first(self) -> bool:
+        """Note that the first chunk has come, and say whether it is; again changes nothing."""
+        if self._first_s is not None:
+            return False
+        self._first_s = self._desk.timer_s()
+        return True
 
     def exhausted(self) -> None:
         """Close a stream that was read to its end."""

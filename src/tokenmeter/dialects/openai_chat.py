@@ -89,8 +89,7 @@ class OpenAIChat(Dialect):
 
     name = "openai_chat"
     marks = (
-        b'"usage":{',
-        b'"usage": {',
+        b"_tokens",  # in the name of every count; most servers say "usage": null in each chunk
         b'"finish_reason":"',
         b'"finish_reason": "',
         b'"error"',

@@ -17,7 +17,7 @@ import msgspec
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
-from tokenmeter.wire.encodings import undo
+from tokenmeter.wire.encodings import Undo, undo
 from tokenmeter.wire.sse import LIMIT, LINES, EventScanner
 
 BATCH = 64 * 1024
@@ -73,11 +73,13 @@ class StreamReader:
     `BATCH` bytes have come together; that keeps the path of a chunk to an append.
     """
 
+    __slots__ = ("_dialect", "_guard", "_scanning", "_sink", "_undo", "chunks")
+
     def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
         self.chunks: list[bytes] = []
         self._dialect = dialect
         self._guard = guard
-        self._undo = undo(content_encoding) if content_encoding else _plain
+        self._undo = (undo(content_encoding) or _lost) if content_encoding else None
         self._sink: Sink | None = None
         self._scanning = threading.Lock()
 
@@ -102,12 +104,14 @@ class StreamReader:
             count = len(self.chunks)
             data = b"".join(self.chunks[:count])
             del self.chunks[:count]
-            if self._undo is not None:
-                plain = self._guard.run("undoing a content encoding", self._undo, data)
-                if plain is None:
-                    self._undo = None  # what follows cannot be undone either
-                else:
-                    self._guard.run(self._dialect.name, self._search, plain)
+            plain = data if self._undo is None else self._undone(self._undo, data)
+            if plain is None:
+                self._undo = _lost  # what follows cannot be undone either
+            else:
+                self._guard.run(self._dialect.name, self._search, plain)
+
+    def _undone(self, undo: Undo, data: bytes) -> bytes | None:
+        return self._guard.run("undoing a content encoding", undo, data)
 
     def _search(self, data: bytes) -> None:
         if self._sink is None and data.lstrip():
@@ -225,5 +229,5 @@ def _sink(dialect: Dialect, data: bytes) -> Sink:
     return _FRAMINGS.get(data.lstrip()[:1], EventScanner)(dialect)
 
 
-def _plain(data: bytes) -> bytes:
-    return data
+def _lost(_data: bytes) -> bytes:
+    return b""

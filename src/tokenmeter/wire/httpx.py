@@ -242,12 +242,12 @@ class _AsyncChunks:
         self._append(chunk)
         self._room -= len(chunk)
         if self._room < 0:
-            self._full()
+            self._turn()
         return chunk
 
-    def _full(self) -> None:
-        self._call.first()
-        self._reader.scan()
+    def _turn(self) -> None:
+        if not self._call.first():
+            self._reader.scan()
         self._room = BATCH
 
     async def aclose(self) -> None:

@@ -33,6 +33,11 @@ class Framing(NamedTuple):
 class EventScanner:
     """Fold what matters of an event stream into a dialect's body."""
 
+    __slots__ = (
+        *("_body", "_dialect", "_end", "_every", "_held_cr", "_payload", "_skipping", "_tail"),
+        "skipped",
+    )
+
     is_event_stream = True
 
     def __init__(self, dialect: Dialect, framing: Framing | None = None) -> None:
@@ -140,8 +145,10 @@ class EventScanner:
 
 def payload(event: bytes) -> bytes:
     """Join the data lines of one event; empty for a comment or an event without data."""
-    lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
-    return b"\n".join(line.removeprefix(b" ") for line in lines)
+    lines = [
+        line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines)
 
 
 SSE = Framing(b"\n\n", payload)
