@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import json
 import pkgutil
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dialects
 from dialects import Exchange, compact
@@ -92,3 +97,126 @@ def test_a_body_that_is_cut_anywhere_never_counts_more_than_the_whole(exchange: 
         for name, count in part.items():
             if name != "other_counts":
                 assert count <= whole[name], (size, name)
+
+
+# Bodies that no documentation describes
+
+ODD: tuple[Any, ...] = (
+    *(None, -1, -(2**63), 2**53, 2**70, 1.5, -1e300, True, "", "x", "7", "\ud800"),
+    *([], {}, [None], [[]], [{}], {"x": None}, [1, "x", None], {"usage": {"x": []}}),
+)
+"""Values that stand where something else was; none is a zero, so that no zero can come of them."""
+
+Path = tuple[str | int, ...]
+
+
+class Parts(NamedTuple):
+    """The JSON values of a body, and what is around each."""
+
+    values: list[Any]
+    frame: Callable[[list[bytes]], bytes]
+
+
+def parts(body: bytes) -> Parts | None:
+    """Take a body apart, or give ``None`` for one that is not made of JSON."""
+    if body.startswith(b"["):
+        return Parts(json.loads(body), lambda items: b"[" + b",".join(items) + b"]")
+    texts = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
+    before = [
+        line[: len(line) - len(text)] for line, text in zip(body.split(b"\n"), texts, strict=True)
+    ]
+    try:
+        return Parts([json.loads(body)], b"".join)
+    except ValueError:
+        pass
+    at = [n for n, text in enumerate(texts) if text.startswith(b"{")]
+    if not at:
+        return None
+
+    def frame(items: list[bytes]) -> bytes:
+        new = dict(zip(at, items, strict=True))
+        return b"\n".join(head + new.get(n, texts[n]) for n, head in enumerate(before))
+
+    return Parts([json.loads(texts[n]) for n in at], frame)
+
+
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Give the path of everything in a value."""
+    yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*path, key))
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            yield from places(item, (*path, n))
+
+
+def changed(value: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    """Copy a value with the item at the path changed; ``...`` leaves it out."""
+    if not path:
+        return change(value)
+    (step, *rest), items = path, copy.copy(value)
+    new = changed(items[step], tuple(rest), change)
+    if new is ...:
+        del items[step]
+    else:
+        items[step] = new
+    return items
+
+
+def with_unknown(value: Any) -> Any:
+    return {**value, "tokenmeter_unknown": {"tokens": 9}} if isinstance(value, dict) else value
+
+
+CHANGES: list[Callable[[Any], Any]] = [
+    *((lambda _, odd=odd: odd) for odd in ODD),
+    lambda _: ...,
+    with_unknown,
+    lambda value: [value],
+    lambda value: {"x": value},
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, body: bytes) -> bytes:
+    """Draw a body in which some things are others, or missing."""
+    taken = parts(body)
+    if taken is None:
+        flips = draw(
+            st.lists(st.tuples(st.integers(0, max(0, len(body) - 1)), st.binary(max_size=3)))
+        )
+        for at, new in flips:
+            body = body[:at] + new + body[at + len(new) :]
+        return body
+    values = list(taken.values)
+    for _ in range(draw(st.integers(1, 4))):
+        n = draw(st.integers(0, len(values) - 1))
+        path = draw(st.sampled_from(list(places(values[n]))))
+        values[n] = changed(values[n], path, draw(st.sampled_from(CHANGES)))
+        values[n] = {} if values[n] is ... else values[n]
+    kept = [json.dumps(value, separators=(",", ":")).encode() for value in values]
+    whole = taken.frame(kept)
+    return whole[: draw(st.integers(0, len(whole)))] if draw(st.booleans()) else whole
+
+
+@each
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_body_raises_and_none_invents_a_count(exchange: Exchange, data: st.DataObject) -> None:
+    body = data.draw(mutated(exchange.body))
+    dialect = route_of(exchange).dialect
+    zeros = {n for n, count in counts(read(dialect, exchange.body)).items() if count == 0}
+    for found in (read(dialect, body), streamed(exchange, cut(body, 50))):
+        reading = headed(exchange, found)
+        for name, count in counts(reading).items():
+            for number in count.values() if isinstance(count, dict) else (count,):
+                assert isinstance(number, int), name
+                assert number >= 0, name
+                assert number or name in zeros or body.count(b'":0'), f"{name} is an invented zero"
+        check_text(reading)
+
+
+def check_text(reading: Reading) -> None:
+    for text in (reading.model, reading.response_id, reading.error_type, reading.service_tier):
+        assert text is None or isinstance(text, str)
+    assert reading.error_type is None or " " not in reading.error_type

@@ -179,21 +179,38 @@ def feed(records: Iterable[Record]) -> list[str]:
     return wrong
 
 
-def print_table(records: list[Record], bare: dict[Key, Line]) -> list[str]:
-    """Print how each endpoint was compared, and name the records that were not."""
+Table = dict[str, Counter[str]]
+COLUMNS = ("replayed", "as bytes", "no usage")
+
+
+def tabled(records: list[Record], bare: dict[Key, Line]) -> Table:
+    """Say of each endpoint how its records were compared."""
     by_id = {record["id"]: record for record in records}
     scored = {id_ for (id_, _), line in bare.items() if is_scored(by_id[id_], line)}
-    table: dict[str, Counter[str]] = defaultdict(Counter)
+    table: Table = defaultdict(Counter)
     for record in records:
-        how = "replayed" if record["id"] in scored else "bytes" if has_usage(record) else "none"
+        known = "as bytes" if has_usage(record) else "no usage"
+        how = "replayed" if record["id"] in scored else known
         for row in (f"{record['endpoint']} {'stream' if record['streaming'] else 'plain'}", "all"):
             table[row][how] += 1
-    print(f"\n{'endpoint':<45}{'replayed':>9}{'as bytes':>10}{'no usage':>10}{'total':>8}")
-    for name, row in sorted(table.items(), key=lambda item: (item[0] == "all", item[0])):
-        columns = f"{row['replayed']:>9}{row['bytes']:>10}{row['none']:>10}{row.total():>8}"
-        print(f"{name:<45}{columns}")
-    unseen = [id_ for id_ in by_id if (id_, "sync") not in bare]
-    return [f"{id_}: the driver never saw it" for id_ in unseen]
+    return dict(sorted(table.items(), key=lambda item: (item[0] == "all", item[0])))
+
+
+def print_table(table: Table) -> None:
+    """Print how each endpoint was compared."""
+    print(f"\n{'endpoint':<45}{''.join(f'{name:>10}' for name in COLUMNS)}{'total':>8}")
+    for name, row in table.items():
+        columns = "".join(f"{row[how]:>10}" for how in COLUMNS)
+        print(f"{name:<45}{columns}{row.total():>8}")
+
+
+def write_markdown(table: Table, path: Path) -> None:
+    """Write the table as Markdown."""
+    lines = [f"| endpoint | {' | '.join(COLUMNS)} | total |", "|---|" + "---:|" * 4]
+    for name, row in table.items():
+        numbers = " | ".join(str(row[how]) for how in COLUMNS)
+        lines.append(f"| {name} | {numbers} | {row.total()} |")
+    path.write_text("\n".join(lines) + "\n")
 
 
 def print_elsewhere(records: list[Record]) -> list[str]:
@@ -212,7 +229,9 @@ def covered(run: str, groups: list[Path]) -> list[Path]:
     return [group for group in groups if group.name.startswith(only)]
 
 
-def verify(replay: Replay, records: list[Record], runs: dict[str, str]) -> list[str]:
+def verify(
+    replay: Replay, records: list[Record], runs: dict[str, str], markdown: Path | None = None
+) -> list[str]:
     """Replay and feed the records; return every fault found."""
     groups = replay.write(records)
     with ThreadPoolExecutor(2) as two:
@@ -232,7 +251,13 @@ def verify(replay: Replay, records: list[Record], runs: dict[str, str]) -> list[
             score = replay.score(run, modes, corpus)
             print_score(run, corpus.name.removesuffix(".jsonl.gz"), score)
             faults += [f"{run} {corpus.name}: {what}" for what in faults_in(score)]
-    faults += print_table(records, lines["bare"])
+    faults += [
+        f"{r['id']}: never driven" for r in records if (r["id"], "sync") not in lines["bare"]
+    ]
+    table = tabled(records, lines["bare"])
+    print_table(table)
+    if markdown is not None:
+        write_markdown(table, markdown)
     wrong = feed(records)
     print(f"\nEvery record also as bytes: {len(records) - len(wrong)} of {len(records)} agree")
     return faults + wrong
@@ -246,6 +271,7 @@ def main() -> int:
     parser.add_argument("--ids", default="", help="regular expression on record ids")
     parser.add_argument("--only", default="", help="regular expression on endpoints")
     parser.add_argument("--runs", default=",".join(RUNS), help="bare and the seams to compare")
+    parser.add_argument("--markdown", type=Path, help="write the table by endpoint to this file")
     parser.add_argument("--keep", type=Path, help="keep the work files in this directory")
     given = parser.parse_args()
     records = [r for r in load(given.corpus, given.ids) if re.search(given.only, r["endpoint"])]
@@ -254,7 +280,7 @@ def main() -> int:
         work = given.keep or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
         runs = {run: RUNS[run] for run in given.runs.split(",")}
-        faults = verify(Replay(given.replay, work), inside, runs)
+        faults = verify(Replay(given.replay, work), inside, runs, given.markdown)
     faults += print_elsewhere([record for record in records if why_not_here(record)])
     print(f"\n{len(inside)} records, {len(faults)} faults")
     print("\n".join(faults))
