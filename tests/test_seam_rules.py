@@ -1029,6 +1029,8 @@ def test_everything_passes_through_while_the_meter_is_disabled(
     assert both() == 3
     meter.disable()
     assert both() == 0
+    meter.configure(exporters=[events.append])
+    assert both() == 0, "what was switched off by hand stays off"
     meter.enable()
     assert both() == 3
 

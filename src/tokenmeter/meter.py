@@ -119,7 +119,8 @@ class Meter:
         self._router = Router(providers, (*self._dialects, *self._brought()))
         self._attached: tuple[Sink, ...] = ()
         self._sinks = self._made(exporters)
-        self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
+        self._disabled = False
+        self._enabled = _wanted()
         _living(self)
 
     def configure(
@@ -142,7 +143,7 @@ class Meter:
         router = Router(hosts, (*own, *self._brought()))
         kept = self._sinks if exporters is None else self._attached
         made = () if exporters is None else self._made(exporters)
-        self._enabled = os.environ.get(DISABLED, "").lower() not in _YES
+        self._enabled = _wanted() and not self._disabled
         replaced = [sink for sink in self._sinks if sink not in kept]
         self._providers, self._dialects = hosts, own
         self._router, self._sinks = router, (*made, *kept)
@@ -295,12 +296,12 @@ class Meter:
         return done
 
     def disable(self) -> None:
-        """Pass everything through until `enable`."""
-        self._enabled = False
+        """Pass everything through until `enable`; configuring changes nothing about that."""
+        self._disabled, self._enabled = True, False
 
     def enable(self) -> None:
-        """Meter again."""
-        self._enabled = True
+        """Meter again, unless the environment says no."""
+        self._disabled, self._enabled = False, _wanted()
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Give the account: per exporter, and what went wrong inside, by place.
@@ -344,6 +345,11 @@ class Meter:
             spent.restart()
         for sink in self._sinks:
             sink.restart()
+
+
+def _wanted() -> bool:
+    """Say whether the environment leaves metering on."""
+    return os.environ.get(DISABLED, "").lower() not in _YES
 
 
 def _checked(dialects: Iterable[Dialect]) -> tuple[Dialect, ...]:
