@@ -1,7 +1,8 @@
 """Aleph Alpha's complete.
 
-Sources, read 2026-11-22: https://docs.aleph-alpha.com/api/complete/, the client of
-https://github.com/Aleph-Alpha/aleph-alpha-client, and one recorded answer.
+Sources, read 2026-11-22: the tests of the vendor's clients
+(https://github.com/Aleph-Alpha/aleph-alpha-client, for ``best_of``, and the one for Rust, for
+streams), and one recorded answer.
 
 Counting: ``num_tokens_prompt_total`` is the prompt times ``best_of``, ``num_tokens_generated`` is
 all that was generated, also what ``best_of`` threw away. A stream reports both in its last event,

@@ -1,9 +1,9 @@
 """Cohere's own formats: chat (v1 and v2), generate and embed.
 
-Sources, read 2026-11-22: https://docs.cohere.com/reference/chat,
-https://docs.cohere.com/reference/chat-stream, https://docs.cohere.com/v1/reference/chat,
-https://docs.cohere.com/v1/reference/generate, https://docs.cohere.com/v1/reference/embed, the types
-of Cohere's Python SDK 7.3 (``UsageBilledUnits``, ``ApiMetaBilledUnits``), and recorded traffic.
+Sources, read 2026-11-22: https://docs.cohere.com/v1/reference/embed,
+https://docs.cohere.com/docs/how-does-cohere-pricing-work, the types that Cohere generates from its
+API definition (https://github.com/cohere-ai/cohere-python, 7.3: ``Usage``, ``ApiMeta``,
+``FinishReason`` and the events of streams), and recorded traffic.
 
 Counting: Cohere reports ``tokens``, all that the model saw with Cohere's own preamble, and
 ``billed_units``, what is paid for. Billed units win, each side alone. ``cached_tokens`` and

@@ -1,7 +1,6 @@
 """Hugging Face text generation: TGI's ``/generate``, ``/generate_stream`` and ``/models/X``.
 
 Sources, read 2026-11-22:
-https://huggingface.github.io/text-generation-inference/,
 https://huggingface.co/docs/huggingface.js/inference/interfaces/TextGenerationStreamDetails,
 https://app.unpkg.com/@huggingface/tasks@0.19.78 (``stream_output.json``), and the router of LoRAX
 (https://github.com/predibase/lorax), a fork of TGI, which sets the headers.

@@ -1,8 +1,8 @@
 """Ollama's own format: chat, generate and embeddings.
 
-Sources, read 2026-11-22: https://docs.ollama.com/api/usage, https://docs.ollama.com/api/streaming,
-https://docs.ollama.com/api/chat, https://docs.ollama.com/api/generate,
-https://docs.ollama.com/api/embed, and recorded traffic.
+Sources, read 2026-11-22: https://docs.ollama.com/api/usage,
+https://github.com/ollama/ollama/blob/main/docs/api.md,
+https://github.com/ollama/ollama/blob/main/docs/api/errors.mdx, and recorded traffic.
 
 Counting: ``prompt_eval_count`` is the whole prompt, ``prompt_eval_cached_count`` the part of it
 that came from the cache; ``eval_count`` is all output, thinking included. Servers of 2024 leave

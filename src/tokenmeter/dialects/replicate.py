@@ -1,8 +1,7 @@
 """Replicate's predictions: created by one request, often fetched by others.
 
-Sources, read 2026-11-22: https://replicate.com/docs/topics/predictions/create-a-prediction,
-https://replicate.com/docs/reference/http, https://github.com/replicate/cog (``metrics``), and one
-recorded creation.
+Sources, read 2026-11-22: https://replicate.com/docs/topics/predictions/create-a-prediction, Cog's
+notes on ``metrics`` (https://github.com/replicate), and one recorded creation.
 
 Counting: only official language models report tokens, as ``metrics.input_token_count`` and
 ``metrics.output_token_count``, once a prediction is over; for all others both are unknown. A

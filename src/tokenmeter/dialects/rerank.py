@@ -1,8 +1,8 @@
 """Reranking in the form that Cohere gave it, and everybody who speaks it: Voyage, Jina, vLLM.
 
-Sources, read 2026-11-22: https://docs.cohere.com/reference/rerank,
-https://docs.voyageai.com/reference/reranker-api, https://jina.ai/reranker, and recorded traffic of
-Cohere and Voyage.
+Sources, read 2026-11-22: ``V2RerankResponse`` of https://github.com/cohere-ai/cohere-python (7.3),
+what a client declares of Jina (https://app.unpkg.com/@wildcard-ai/deepcontext@0.1.15,
+``JinaApiService``), and recorded traffic of Cohere and Voyage.
 
 Counting: Cohere bills search units and reports no tokens; these stand in ``other_counts`` and the
 input is unknown. The others report tokens, all of them input. There is no output.

@@ -1,10 +1,10 @@
 """Voyage AI's embeddings: text, contextualised chunks, multimodal.
 
-Sources, read 2026-11-22: https://docs.voyageai.com/reference/embeddings-api,
-https://docs.voyageai.com/reference/multimodal-embeddings-api, and recorded traffic of text.
+Sources, read 2026-11-22: https://docs.voyageai.com/docs/multimodal-embeddings,
+https://app.unpkg.com/voyageai@0.0.4 (``openapi.yml``), and recorded traffic of text.
 
 Counting: OpenAI's form, but ``total_tokens`` is all that is reported, and it is all input.
-Multimodal embeddings also say how much of it was text and what was billed in pixels.
+Multimodal embeddings also say how much of it was text, and the pixels: 560 are one of its tokens.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """IBM watsonx.ai: text generation, chat, embeddings and reranking.
 
-Source, read 2026-11-22: https://cloud.ibm.com/apidocs/watsonx-ai,
-https://ibm.github.io/watsonx-ai-node-sdk/, and recorded traffic of text generation.
+Sources, read 2026-11-22: https://ibm.github.io/watsonx-ai-node-sdk/,
+https://apis.apis.io/apis/international-business-machines/watsonx-ai/, what clients read of
+embeddings and rerankings (https://github.com/BerriAI/litellm, ``llms/watsonx``), and recorded
+traffic of text generation.
 
 Counting: ``input_token_count`` and ``generated_token_count`` are inclusive. In a stream the input
 is stated once and is 0 in every later event, the output is cumulative, and the stop reason is
