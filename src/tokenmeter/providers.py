@@ -22,10 +22,22 @@ from tokenmeter.event import Source
 HOSTS: dict[str, str] = {
     "api.anthropic.com": "anthropic",
     "api.openai.com": "openai",
+    # vendors with a format of their own
+    "api-inference.huggingface.co": "huggingface",
+    "api.aleph-alpha.com": "aleph_alpha",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.jina.ai": "jina",
+    "api.replicate.com": "replicate",
+    "api.voyageai.com": "voyage",
+    "endpoints.huggingface.cloud": "huggingface",
+    "ollama.com": "ollama",
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
-REGIONAL: tuple[tuple[str, str], ...] = ()
+REGIONAL: tuple[tuple[str, str], ...] = (
+    (r"(?:private\.)?(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com", "ibm.watsonx.ai"),
+)
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
 
@@ -69,7 +81,7 @@ class Format(msgspec.Struct, frozen=True):
             ``OpenAIChat`` of ``dialects/openai_chat.py``, which is imported at the first request.
         operation: The OpenTelemetry name of the operation.
         unlisted: The provider's name where the host is not in the table; ``None``: there it is
-            nobody's.
+            nobody's, or that of the next row that fits.
         only: The listed providers that alone have such a path; empty: all of them.
         method: The HTTP method.
         stream: Whether such a request asks for a stream; ``None``: its body says.
@@ -92,7 +104,56 @@ _RESPONSES = "openai_responses:OpenAIResponses"
 _EMBEDDINGS = "openai_embeddings:OpenAIEmbeddings"
 _MESSAGES = "anthropic_messages:AnthropicMessages"
 
+_WATSONX = "ibm.watsonx.ai"
+
+_OWN_FORMATS: tuple[Format, ...] = (
+    Format("/v[12]/chat", "cohere:CohereChat", "chat", "cohere", only=("cohere",)),
+    Format("/v1/generate", "cohere:CohereChat", "text_completion", "cohere", only=("cohere",)),
+    Format("/v[12]/embed", "cohere:CohereEmbed", "embeddings", "cohere", only=("cohere",)),
+    Format("/ml/v1[^/]*/(?:.+/)?text/rerank", "watsonx:WatsonxInput", "rerank", _WATSONX),
+    Format("/rerank", "rerank:Rerank", "rerank", "cohere_compatible"),
+    Format("/api/chat", "ollama:Ollama", "chat", "ollama", only=("ollama",)),
+    Format("/api/generate", "ollama:Ollama", "text_completion", "ollama", only=("ollama",)),
+    Format("/api/embed", "ollama:OllamaEmbed", "embeddings", "ollama", only=("ollama",)),
+    Format("/api/embeddings", "ollama:OllamaEmbed", "embeddings", "ollama", only=("ollama",)),
+    *(
+        Format(f"/ml/v1[^/]*/(?:.+/)?{path}", dialect, operation, _WATSONX, stream=stream)
+        for path, dialect, operation, stream in (
+            ("text/generation", "watsonx:WatsonxText", "text_completion", False),
+            ("generation/text", "watsonx:WatsonxText", "text_completion", False),
+            ("text/generation_stream", "watsonx:WatsonxText", "text_completion", True),
+            ("generation/text_stream", "watsonx:WatsonxText", "text_completion", True),
+            ("text/chat", "watsonx:WatsonxChat", "chat", False),
+            ("text/chat_stream", "watsonx:WatsonxChat", "chat", True),
+            ("text/embeddings", "watsonx:WatsonxInput", "embeddings", False),
+        )
+    ),
+    Format("/(?:multimodal|contextualized)?embeddings", "voyage:VoyageEmbeddings", "embeddings",
+           only=("voyage",)),
+    Format("/generate", "huggingface:TextGeneration", "text_completion", "huggingface",
+           only=("huggingface",), stream=False),
+    Format("/generate_stream", "huggingface:TextGeneration", "text_completion", "huggingface",
+           only=("huggingface",), stream=True),
+    Format("/models/(?P<model>[^/]+(?:/[^/]+)?)", "huggingface:TextGeneration", "text_completion",
+           only=("huggingface",)),
+    *(
+        Format(path, "replicate:Replicate", "generate_content", "replicate", only=("replicate",),
+               method=method, fetches=fetches)
+        for path, method, fetches in (
+            ("/models/(?P<model>[^/]+/[^/]+)/predictions", "POST", False),
+            ("/deployments/(?P<model>[^/]+/[^/]+)/predictions", "POST", False),
+            ("/v1/predictions", "POST", False),
+            ("/v1/predictions/[^/]+", "GET", True),
+            ("/v1/predictions/[^/]+/cancel", "POST", True),
+        )
+    ),
+    Format("(?<!/v1)/complete", "aleph_alpha:AlephAlpha", "text_completion", "aleph_alpha",
+           only=("aleph_alpha",)),
+)  # fmt: skip
+"""Formats that one vendor alone defined; before the others, because some paths end alike."""
+
 FORMATS: tuple[Format, ...] = (
+    *_OWN_FORMATS,
     # what OpenAI and Anthropic defined and many speak
     Format("/chat/completions", _CHAT, "chat", _ANY),
     Format("/completions", _CHAT, "text_completion", _ANY),
@@ -150,7 +211,7 @@ class Router(dict[tuple[str, str, str], Route | None]):
         for row in (*self._rows, *FORMATS):
             if row.method == method and (fit := _ending(row.path).search(path)):
                 provider, region = self._provider(host)
-                if provider is None or not row.only or provider in row.only:
+                if not row.only or provider in row.only or (provider is None and row.unlisted):
                     named = {"region": region} | _named(fit)
                     return _route(row, provider, host, path, named)
         if method == "POST" and self._provider(host)[0]:

@@ -48,12 +48,19 @@ def row(event: tokenmeter.UsageEvent) -> dict[str, object]:
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "total_tokens": usage.total_tokens if known else None,
-        "cache_read": usage.cache_read_tokens,
+        "cache_read": cache_read_of(usage),
         "cache_write": usage.cache_write_tokens,
         "reasoning": usage.reasoning_tokens,
         "status": event.status,
         "provider": event.provider,
     }
+
+
+def cache_read_of(usage: tokenmeter.Usage) -> int | None:
+    """Give what came from the cache, also where it is no part of the input that is billed."""
+    if usage.cache_read_tokens is not None:
+        return usage.cache_read_tokens
+    return (usage.other_counts or {}).get("cached_tokens")
 
 
 if SEAM in ("wrap", "both"):

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from adapter import cache_read_of
+
 from tokenmeter.dialects import UNREADABLE, Reading
 from tokenmeter.providers import Route, Router
 from tokenmeter.wire.body import read
@@ -27,19 +29,12 @@ LATER = {
     "None": "moderations and Anthropic's old complete: they report no tokens",
     "openai_image": "multipart images and transcriptions, a later dialect",
     "openai_run": "Assistants runs, objects that are polled: no dialect here",
-    "alephalpha": "a dialect of its own",
     "bedrock_converse": "a dialect of its own, over botocore",
     "bedrock_invoke": "a dialect of its own, over botocore",
-    "cohere_any": "a dialect of its own",
     "gemini": "a dialect of its own",
     "gemini_embed": "a dialect of its own",
     "gemini_interactions": "a dialect of its own",
-    "hf_tgi": "a dialect of its own",
-    "ollama": "a dialect of its own",
-    "replicate": "a dialect of its own",
-    "watsonx": "a dialect of its own",
     "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
-    "voyage.rerank": "a reranking in nobody's format but its own",
     "writer.chat.completions": "Writer has a path of its own, /v1/chat: a later route",
 }
 """Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
@@ -83,11 +78,12 @@ def has_usage(record: Record) -> bool:
 def truths_of(record: Record) -> list[Counts]:
     """Give what the provider reported, with cache inside input and reasoning inside output.
 
+    A total that stands alone is one of input: of embeddings and rerankings that have no output.
     Where it reported the same answer twice with different numbers (the model's own events and
     Bedrock's metrics of the invocation), either is true.
     """
     if not has_usage(record):
-        return [Counts()]
+        return [Counts(input=(record["truth"] or {}).get("total_tokens"))]
     truth, more = record["truth"], record["truth"].get("alt") or {}
     parts = [truth[name] for name in Counts._fields[2:]]
     totals = [
@@ -163,7 +159,7 @@ def counts_of(record: Record) -> Counts:
     return Counts(
         usage.input_tokens,
         usage.output_tokens,
-        usage.cache_read_tokens,
+        cache_read_of(usage),
         usage.cache_write_tokens,
         usage.reasoning_tokens,
         usage.input_audio_tokens,
