@@ -404,10 +404,12 @@ def _price(reading: Reading) -> tuple[Any, ...]:
 
 
 def _asked(dialect: Dialect, body: bytes) -> Asked:
+    if body.startswith(b"--"):
+        return _NOTHING  # a multipart upload, perhaps of megabytes
     try:
         return decode(dialect.request, body)
     except msgspec.DecodeError:
-        return _NOTHING  # not JSON: a multipart body or somebody else's format
+        return _NOTHING  # not JSON: somebody else's format
 
 
 def timestamp(ts_ns: int) -> datetime:

@@ -94,6 +94,9 @@ class Dialect(Protocol):
     counts_output: bool = True
     """False where an answer has no output tokens by nature (embeddings)."""
 
+    media: bool = False
+    """True where a good answer may be audio or plain text: of such a body nothing is kept."""
+
     def fold(self, body: Any, data: bytes) -> Any:
         """Add one stream event to the body so far (``None`` before the first).
 
