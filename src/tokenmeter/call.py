@@ -303,14 +303,21 @@ class Call:
 
     def _maker(self, reading: Reading) -> Call | None:
         """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
-        answers, answer_id = self._desk.answers, reading.response_id
-        if not reading.background or answer_id is None:
+        answers, answer_id = self._desk.answers, self._answer_id(reading)
+        if answer_id is None:
             return None  # it was counted when it was made
         if reading.status is not None:
             return answers.take(answer_id, self)
         if not self._route.fetches:
+            self._reader = self._headers = None  # it is remembered for whom it was, not what came
             answers.created(answer_id, self)
         return None
+
+    def _answer_id(self, reading: Reading) -> str | None:
+        """Give the id of an answer that can be fetched again: the same in every process."""
+        if not reading.background or reading.response_id is None:
+            return None
+        return derived_id(str(self._route.provider), reading.response_id)
 
     def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
         """Make the event; by position, in the order of the schema, because names cost thrice."""
@@ -327,7 +334,7 @@ class Call:
         *who, tags = astuple(maker._attribution)
         columns: list[Any] = [
             "call",
-            self._event_id(reading, maker) if reading.background else desk.ids(maker._ts_ns),
+            (reading.background and self._answer_id(reading)) or desk.ids(maker._ts_ns),
             SCHEMA,
             timestamp(maker._ts_ns),
             # call
@@ -370,11 +377,6 @@ class Call:
             desk.pid,
         ]
         return UsageEvent(*columns)
-
-    def _event_id(self, reading: Reading, maker: Call) -> str:
-        if reading.background and reading.response_id is not None:
-            return derived_id(str(self._route.provider), reading.response_id)
-        return self._desk.ids(maker._ts_ns)
 
     def _asked_to_stream(self, asked: Asked) -> bool:
         for said in (asked.stream, self._route.stream):
