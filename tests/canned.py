@@ -21,7 +21,8 @@ class Asked(NamedTuple):
     @property
     def json(self) -> dict[str, Any]:
         """The body, where it is a JSON object."""
-        return json.loads(self.body) if self.kind.startswith("application/json") else {}
+        is_json = self.body and self.kind.startswith("application/json")
+        return json.loads(self.body) if is_json else {}
 
 
 class Told(NamedTuple):

@@ -276,3 +276,17 @@ EXCHANGES = [
         reading={"status": "failed", "error_type": "invalid_request_error"},
     ),
 ]
+
+# the same bodies, where no traffic was recorded
+EXCHANGES += [
+    exchange._replace(name=f"{exchange.name}, translated", operation="translation", url=url)
+    for exchange in EXCHANGES
+    if exchange.url != (url := exchange.url.replace("transcriptions", "translations"))
+]
+EXCHANGES += [
+    exchange._replace(
+        name=f"{exchange.name}, varied", operation="image_variation", url=f"{API}/images/variations"
+    )
+    for exchange in EXCHANGES
+    if exchange.url == f"{API}/images/generations" and exchange.body.startswith(b"{")
+]
