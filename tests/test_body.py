@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from tokenmeter import Usage
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
+from tokenmeter.dialects.openai_media import OpenAIMedia
 from tokenmeter.guard import Guard
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.body import StreamReader
@@ -143,3 +145,29 @@ def test_an_embedding_is_read_without_its_vectors() -> None:
     assert bodies.read(OpenAIEmbeddings(), body) == Reading(
         recognised=True, model="e", usage=Usage(input_tokens=7), status="completed", final=True
     )
+
+
+# Bodies that are audio or plain text
+
+MEDIA = OpenAIMedia()
+SAMPLES = {
+    "samples": b"\x00\x01\xfe\xff" * 16_384,
+    "samples that begin like JSON": b'{"\x00\x01' + b"a{\n}" * 16_383,
+    "samples that begin like an event": b"data: \x01\x02" + b"\n\ndata: {}" * 6_553,
+    "an MP3": b"ID3\x04\x00\x00" + b"\xff\xf3\x84\xc4" * 16_383,
+    "a text": b"Good morning, friend. " * 2_978,
+}
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=list(SAMPLES))
+def test_of_a_body_that_is_audio_or_text_nothing_is_kept_however_long_it_is(sample: bytes) -> None:
+    reader = StreamReader(MEDIA, None, Guard())
+    tracemalloc.start()
+    for _ in range(1_000):  # some 64 MB
+        reader.chunks.append(sample)
+        reader.scan()
+    assert bodies.read(MEDIA, sample) is reader.reading() is UNREADABLE
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (held < 10_000, peak < 4 * len(sample)) == (True, True), (held, peak)
+    assert (reader.skipped, reader.is_event_stream) == (0, False)

@@ -117,19 +117,25 @@ class Parts(NamedTuple):
     frame: Callable[[list[bytes]], bytes]
 
 
+def is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def parts(body: bytes) -> Parts | None:
     """Take a body apart, or give ``None`` for one that is not made of JSON."""
-    if body.startswith(b"["):
+    if body.startswith(b"[") and is_json(body):
         return Parts(json.loads(body), lambda items: b"[" + b",".join(items) + b"]")
     texts = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
     before = [
         line[: len(line) - len(text)] for line, text in zip(body.split(b"\n"), texts, strict=True)
     ]
-    try:
+    if is_json(body):
         return Parts([json.loads(body)], b"".join)
-    except ValueError:
-        pass
-    at = [n for n, text in enumerate(texts) if text.startswith(b"{")]
+    at = [n for n, text in enumerate(texts) if text.startswith(b"{") and is_json(text)]
     if not at:
         return None
 

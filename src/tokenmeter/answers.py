@@ -1,7 +1,8 @@
 """Answers that can be fetched again: whose they are, and which have been counted.
 
-A background response is created by one request and fetched by others, perhaps in another process.
-It becomes one event when its answer first appears.
+A background response, or a run of an assistant, is created by one request and fetched by others,
+perhaps in another process. It becomes one event when its answer first appears. Answers are known by
+their derived ids, which name the provider too.
 """
 
 from __future__ import annotations

@@ -288,11 +288,17 @@ class Call:
             reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
             maker = self._maker(reading)
-        if not reading.recognised and self._http_status is not None and not self._refused():
-            self._desk.unread(self._route)
+        if not reading.recognised:
+            self._unread()
         known = self._route.known_host or self._recognised(reading)
         if maker is not None and known and not reading.counted:
             self._desk.emit(self._event(end, reading, maker), maker._watchers)
+
+    def _unread(self) -> None:
+        """Note an answer that was to be read and is in no known format."""
+        answered = self._http_status is not None and not self._refused()
+        if answered and not self._route.dialect.media:
+            self._desk.unread(self._route)
 
     def _headed(self, reading: Reading, headers: Headers) -> Reading:
         """Add what the headers say that the dialect wants."""
@@ -311,14 +317,21 @@ class Call:
 
     def _maker(self, reading: Reading) -> Call | None:
         """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
-        answers, answer_id = self._desk.answers, reading.response_id
-        if not reading.background or answer_id is None:
+        answers, answer_id = self._desk.answers, self._answer_id(reading)
+        if answer_id is None:
             return None  # it was counted when it was made
         if reading.status is not None:
             return answers.take(answer_id, self)
         if not self._route.fetches:
+            self._reader = self._headers = None  # it is remembered for whom it was, not what came
             answers.created(answer_id, self)
         return None
+
+    def _answer_id(self, reading: Reading) -> str | None:
+        """Give the id of an answer that can be fetched again: the same in every process."""
+        if not reading.background or reading.response_id is None:
+            return None
+        return derived_id(str(self._route.provider), reading.response_id)
 
     def _event(self, end: End, reading: Reading, maker: Call) -> UsageEvent:
         """Make the event; by position, in the order of the schema, because names cost thrice."""
@@ -335,7 +348,7 @@ class Call:
         *who, tags = astuple(maker._attribution)
         columns: list[Any] = [
             "call",
-            self._event_id(reading, maker) if reading.background else desk.ids(maker._ts_ns),
+            (reading.background and self._answer_id(reading)) or desk.ids(maker._ts_ns),
             SCHEMA,
             timestamp(maker._ts_ns),
             # call
@@ -379,11 +392,6 @@ class Call:
         ]
         return UsageEvent(*columns)
 
-    def _event_id(self, reading: Reading, maker: Call) -> str:
-        if reading.background and reading.response_id is not None:
-            return derived_id(str(self._route.provider), reading.response_id)
-        return self._desk.ids(maker._ts_ns)
-
     def _asked_to_stream(self, asked: Asked) -> bool:
         for said in (asked.stream, self._route.stream):
             if said is not None:
@@ -412,10 +420,12 @@ def _price(reading: Reading) -> tuple[Any, ...]:
 
 
 def _asked(dialect: Dialect, body: bytes) -> Asked:
+    if body.startswith(b"--"):
+        return _NOTHING  # a multipart upload, perhaps of megabytes
     try:
         return decode(dialect.request, body)
     except msgspec.DecodeError:
-        return _NOTHING  # not JSON: a multipart body or somebody else's format
+        return _NOTHING  # not JSON: somebody else's format
 
 
 def timestamp(ts_ns: int) -> datetime:

@@ -103,6 +103,9 @@ _CHAT = "openai_chat:OpenAIChat"
 _RESPONSES = "openai_responses:OpenAIResponses"
 _EMBEDDINGS = "openai_embeddings:OpenAIEmbeddings"
 _MESSAGES = "anthropic_messages:AnthropicMessages"
+_MEDIA = "openai_media:OpenAIMedia"
+_RUNS = "openai_runs:OpenAIRuns"
+_DEPLOYMENT = "(?:/openai/deployments/(?P<model>[^/]+))?"
 
 _WATSONX = "ibm.watsonx.ai"
 
@@ -163,6 +166,24 @@ FORMATS: tuple[Format, ...] = (
     Format("/responses/compact", _RESPONSES, "chat", _ANY),
     Format("/responses/[^/]+", _RESPONSES, "chat", _ANY, method="GET", fetches=True),
     Format("/responses/[^/]+/cancel", _RESPONSES, "chat", _ANY, fetches=True),
+    # the rest of OpenAI, Azure's paths included, and of Anthropic
+    Format(_DEPLOYMENT + "/images/generations", _MEDIA, "image_generation", _ANY),
+    Format(_DEPLOYMENT + "/images/edits", _MEDIA, "image_edit", _ANY),
+    Format("/images/variations", _MEDIA, "image_variation", _ANY),
+    Format(_DEPLOYMENT + "/audio/transcriptions", _MEDIA, "transcription", _ANY),
+    Format(_DEPLOYMENT + "/audio/translations", _MEDIA, "translation", _ANY),
+    Format(_DEPLOYMENT + "/audio/speech", _MEDIA, "speech", _ANY),
+    Format("/moderations", "openai_moderations:OpenAIModerations", "moderation", _ANY),
+    Format("/threads/(?:[^/]+/)?runs", _RUNS, "invoke_agent", _ANY),
+    Format("/threads/[^/]+/runs/[^/]+/submit_tool_outputs", _RUNS, "invoke_agent", _ANY),
+    Format("/threads/[^/]+/runs/[^/]+", _RUNS, "invoke_agent", _ANY, method="GET", fetches=True),
+    Format("/threads/[^/]+/runs/[^/]+/cancel", _RUNS, "invoke_agent", _ANY, fetches=True),
+    Format(
+        "/v1/complete",
+        "anthropic_complete:AnthropicComplete",
+        "text_completion",
+        "anthropic_compatible",
+    ),
 )
 """The wire formats by the end of their path; the first that fits is taken."""
 

@@ -26,9 +26,7 @@ NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
 """Formats of exchanges that are not calls of a model, and why: they must give no event."""
 
 LATER = {
-    "None": "moderations and Anthropic's old complete: they report no tokens",
-    "openai_image": "multipart images and transcriptions, a later dialect",
-    "openai_run": "Assistants runs, objects that are polled: no dialect here",
+    "mistral.audio.transcriptions": "usage under names of its own: a dialect of its own",
     "bedrock_converse": "a dialect of its own, over botocore",
     "bedrock_invoke": "a dialect of its own, over botocore",
     "gemini": "a dialect of its own",
@@ -86,6 +84,9 @@ def truths_of(record: Record) -> list[Counts]:
         return [Counts(input=(record["truth"] or {}).get("total_tokens"))]
     truth, more = record["truth"], record["truth"].get("alt") or {}
     parts = [truth[name] for name in Counts._fields[2:]]
+    if truth["audio_in"] is None:  # transcriptions report it under a name of their own
+        details = truth["raw_usage"].get("input_token_details") or {}
+        parts[Counts._fields.index("audio_in") - 2] = details.get("audio_tokens")
     totals = [
         more.get("billed")
         or (

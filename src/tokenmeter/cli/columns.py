@@ -82,32 +82,50 @@ class Groups:
 
     def __init__(self, by: Iterable[str]) -> None:
         self.by = tuple(name.strip() for name in by)
-        self.total = Tally()
+        self._total = Tally()
         self._columns = [_column(name) for name in self.by]
         self._tallies: dict[tuple[str | None, ...], Tally] = {}
-        self._fetched: set[str] = set()
+        self._fetched: dict[str, UsageEvent | None] = {}  # None: added up
 
     def add(self, event: UsageEvent) -> None:
-        """Add one event; one that several processes fetched counts once."""
-        if event.kind != "call" or self._fetched_before(event):
+        """Add one event; one that several processes fetched counts once.
+
+        Of these the earliest stands, in whatever order they come: it is the creator's, the others
+        begin when their process fetched.
+        """
+        if not is_derived(event.event_id):  # every other id is unique and need not be remembered
+            self._add(event)
+            return
+        other = self._fetched.get(event.event_id, event)
+        if other is not None:
+            self._fetched[event.event_id] = min(other, event, key=attrgetter("ts"))
+
+    def _add(self, event: UsageEvent) -> None:
+        if event.kind != "call":
             return
         key = tuple(column(event) for column in self._columns)
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally()
         tally.add(event)
-        self.total.add(event)
+        self._total.add(event)
 
-    def _fetched_before(self, event: UsageEvent) -> bool:
-        if not is_derived(event.event_id):  # every other id is unique and need not be remembered
-            return False
-        before = event.event_id in self._fetched
-        self._fetched.add(event.event_id)
-        return before
+    def _add_fetched(self) -> None:
+        for event_id, event in self._fetched.items():
+            if event is not None:
+                self._add(event)
+                self._fetched[event_id] = None
+
+    @property
+    def total(self) -> Tally:
+        """All groups together."""
+        self._add_fetched()
+        return self._total
 
     @property
     def rows(self) -> list[Row]:
         """The groups, the most tokens first."""
+        self._add_fetched()
         rows = [Row(values, tally) for values, tally in self._tallies.items()]
         return sorted(rows, key=lambda r: (-r.tally.total_tokens, [v or "" for v in r.values]))
 

@@ -107,6 +107,9 @@ class Dialect(Protocol):
     provider: str | None = None
     """The provider's name on hosts that nobody named, for a dialect of one's own."""
 
+    media: bool = False
+    """True where a good answer may be audio or plain text: of such a body nothing is kept."""
+
     def fold(self, body: Any, data: bytes) -> Any:
         """Add one stream event to the body so far (``None`` before the first).
 

@@ -39,7 +39,7 @@ def checked(given: object) -> Dialect:
     if isinstance(given, type):
         name = given.__name__
         raise ConfigurationError(f"a dialect is an object; got the class {name}: give {name}()")
-    if not hasattr(given, "answer") and not hasattr(given, "reading"):
+    if Dialect not in type(given).__mro__:
         raise ConfigurationError(
             f"a dialect derives from tokenmeter.dialects.Dialect; got {given!r}"
         )

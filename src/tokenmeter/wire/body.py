@@ -2,12 +2,14 @@
 
 A body is JSON, an array or lines of JSON, or server-sent events; its first byte tells, and what
 stands between two objects (content types lie, and some servers answer a stream request with a plain
-error).
+error). Where a dialect answers with audio or plain text too, what begins like none of these is
+passed over.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -18,7 +20,7 @@ from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
 from tokenmeter.wire.encodings import Undo, undo
-from tokenmeter.wire.sse import LIMIT, LINES, EventScanner
+from tokenmeter.wire.sse import BOM, LIMIT, LINES, EventScanner
 
 BATCH = 64 * 1024
 """Bytes of a stream that are kept as they came before they are searched together."""
@@ -26,6 +28,14 @@ BATCH = 64 * 1024
 
 _BETWEEN_LINES = b"}\n{"
 """Stands in lines of JSON, and nowhere in one JSON value: line feeds in strings are escaped."""
+
+_STARTS = (b"{", b":", b"data:", b"event:", b"id:", b"retry:")
+"""What JSON and server-sent events begin with."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""A byte that stands in no text, and very soon in audio of every kind."""
+
+_HEAD = 1024
 
 
 class Sink(Protocol):
@@ -52,6 +62,8 @@ class Sink(Protocol):
 
 def read(dialect: Dialect, body: bytes) -> Reading:
     """Read a whole body that is in memory and has no content encoding."""
+    if dialect.media and _is_media(body):
+        return UNREADABLE
     if body.startswith(b"{") and _BETWEEN_LINES not in body:
         return _read_json(dialect, body)
     sink = _sink(dialect, body)
@@ -73,7 +85,7 @@ class StreamReader:
     `BATCH` bytes have come together; that keeps the path of a chunk to an append.
     """
 
-    __slots__ = ("_dialect", "_guard", "_scanning", "_sink", "_undo", "chunks")
+    __slots__ = ("__weakref__", "_dialect", "_guard", "_scanning", "_sink", "_undo", "chunks")
 
     def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
         self.chunks: list[bytes] = []
@@ -123,6 +135,19 @@ class StreamReader:
         """Say what all that was fed means."""
         self.scan()
         return UNREADABLE if self._sink is None else self._sink.reading()
+
+
+class _PassedOver:
+    """A body that tells nothing, however long it is: nothing of it is kept."""
+
+    skipped = 0
+    is_event_stream = False
+
+    def add(self, data: bytes) -> None:
+        """Let go of it."""
+
+    def reading(self) -> Reading:
+        return UNREADABLE
 
 
 class _Collected:
@@ -226,8 +251,17 @@ _FRAMINGS: dict[bytes, Callable[[Dialect], Sink]] = {b"{": _JsonBuffer, b"[": _A
 
 
 def _sink(dialect: Dialect, data: bytes) -> Sink:
+    if dialect.media and _is_media(data):
+        return _PassedOver()
     return _FRAMINGS.get(data.lstrip()[:1], EventScanner)(dialect)
 
 
 def _lost(_data: bytes) -> bytes:
     return b""
+
+
+def _is_media(data: bytes) -> bool:
+    """Say whether bytes begin like audio or plain text; a first chunk may be as short as a byte."""
+    head = data[:_HEAD].removeprefix(BOM).lstrip()
+    known = any(head.startswith(start) or start.startswith(head) for start in _STARTS)
+    return not known or _CONTROL.search(head) is not None

@@ -19,7 +19,7 @@ from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 LIMIT = 16 * 1024 * 1024
 """An event longer than this is skipped, in bytes."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _ODD_SPACING = re.compile(rb'"\s+:|":(?:[^\S ]|\s\s)')
 
 
@@ -115,7 +115,7 @@ class EventScanner:
         """
         done = 0
         while self._body is None and (end := whole.find(self._end, done)) >= 0:
-            event = whole[done:end].removeprefix(_BOM)
+            event = whole[done:end].removeprefix(BOM)
             self._every = self._every or _ODD_SPACING.search(event) is not None
             self._fold(event)
             done = end + len(self._end)

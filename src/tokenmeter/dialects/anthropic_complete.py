@@ -1,0 +1,52 @@
+"""Anthropic's legacy text completions, the API before messages.
+
+Source, read 2026-11-22: https://platform.claude.com/docs/en/api/completions/create, and recorded
+traffic. It reports no tokens at all, so both sides are unknown. A stream ends with the event that
+has a stop reason.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.fields import ErrorBody, decode, error_code
+
+
+class _Body(msgspec.Struct):
+    type: str | None = None
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    error: ErrorBody | None = None
+
+
+class AnthropicComplete(Dialect):
+    """Read legacy completions."""
+
+    name = "anthropic_complete"
+    marks = (b'"stop_reason":"', b'"stop_reason": "', b'"error"')
+
+    answer = msgspec.json.Decoder(_Body)
+
+    def fold(self, body: _Body | None, data: bytes) -> _Body:
+        """Lay one event over those before it."""
+        event: _Body = decode(self.answer, data)
+        if body is None or body.type == "ping":
+            return event
+        body.stop_reason = event.stop_reason or body.stop_reason
+        body.error = event.error or body.error
+        return body
+
+    def reading(self, body: _Body) -> Reading:
+        """Say how it ended."""
+        ended = body.stop_reason is not None
+        return Reading(
+            recognised=body.type == "completion",
+            model=body.model or None,
+            response_id=body.id or None,
+            finish_reasons=(body.stop_reason,) if body.stop_reason else None,
+            status="failed" if body.error else "completed" if ended else None,
+            error_type=error_code(body.error, "error") if body.error else None,
+            final=ended,
+        )
