@@ -40,9 +40,12 @@ LATER = {
     "watsonx": "a dialect of its own",
     "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
     "voyage.rerank": "a reranking in nobody's format but its own",
-    "writer.chat.completions": "Writer has a path of its own, /v1/chat: a later route",
 }
 """Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
+
+
+HERE = ("mistral.audio.transcriptions",)
+"""Endpoints that are metered though others of their format are not."""
 
 
 class Counts(NamedTuple):
@@ -70,6 +73,8 @@ def load(corpus: Path, ids: str) -> Iterator[Record]:
 def why_not_here(record: Record) -> str | None:
     """Say why a record is not metered, or ``None`` when it is."""
     elsewhere = NO_CALLS | LATER
+    if record["endpoint"] in HERE:
+        return None
     return elsewhere.get(str(record["format"])) or elsewhere.get(record["endpoint"])
 
 
@@ -93,12 +98,19 @@ def truths_of(record: Record) -> list[Counts]:
     totals = [
         more.get("billed")
         or (
-            more.get("input_inclusive", truth["input_tokens"]),
+            more.get("input_inclusive", _with_audio(truth)),
             more.get("output_inclusive", truth["output_tokens"]),
         ),
         *(more[name] for name in ("invocation_metrics", "headers") if name in more),
     ]
     return [Counts(*total, *parts) for total in totals]
+
+
+def _with_audio(truth: dict[str, Any]) -> int | None:
+    """Give the input with the audio that the provider's own total holds beside it (Mistral)."""
+    given, made, audio = truth["input_tokens"], truth["output_tokens"], truth["audio_in"]
+    outside = audio and truth["total_tokens"] == (given or 0) + (made or 0) + audio
+    return (given or 0) + audio if outside else given
 
 
 def agree(truths: list[Counts], read: Counts) -> bool:
