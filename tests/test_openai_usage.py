@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tokenmeter import Cost
+from tokenmeter import Cost, Meter
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
 from tokenmeter.dialects.openai_responses import OpenAIResponses
 from tokenmeter.wire.body import read
-from wires import sse
+from wires import ASKED, LIBRARIES, chat, sse
+from wires import CHAT as CHAT_URL
 
 CHAT = OpenAIChat()
 FORMATS: dict[Dialect, dict[str, Any]] = {
@@ -137,3 +138,17 @@ def test_a_plain_answer_with_usage_and_no_choices_is_whole() -> None:  # C61
         body = {"choices": choices, "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
         got = read(CHAT, json.dumps(body).encode())
         assert (got.recognised, got.final, got.usage.total_tokens) == (True, True, 8)
+
+
+@pytest.mark.parametrize("mark", ["from_cache", "hishel_from_cache", "none"])
+def test_an_answer_from_an_http_cache_does_not_cost_what_it_once_did(mark: str) -> None:  # C23
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "cost": 0.25, "is_byok": False}
+    costs: list[Decimal | None] = []
+    for library in LIBRARIES:
+        answer = library.Response(200, json=chat(usage=usage), extensions={mark: True})
+        transport = library.MockTransport(lambda _, answer=answer: answer)
+        meter = Meter(exporters=[lambda event: costs.append(event.cost_amount)])
+        with meter.wrap(library.Client(transport=transport)) as client:
+            client.post(CHAT_URL, json=ASKED)
+        meter.shutdown()
+    assert costs == [Decimal("0.25") if mark == "none" else None] * 2

@@ -25,6 +25,8 @@ between the events (OpenRouter's) are no events; an error in a stream comes as a
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
@@ -49,6 +51,8 @@ _BILLED_BESIDE = (
     "prompt_audio_seconds",
 )
 _PREDICTIONS = ("accepted_prediction_tokens", "rejected_prediction_tokens")
+_beside = attrgetter(*_BILLED_BESIDE, "server_tool_use", "server_tool_use_details")
+_predictions = attrgetter(*_PREDICTIONS)
 
 
 class _Usage(Charged):
@@ -166,12 +170,7 @@ def _usage(usage: _Usage) -> Usage:
         reasoning = usage.reasoning_tokens
     given, output = _totals(usage, reasoning)
     cached, written = read.cached_tokens, read.cache_write_tokens
-    tools = usage.server_tool_use or usage.server_tool_use_details
-    others = (
-        named(usage, _BILLED_BESIDE)
-        | named(made, _PREDICTIONS)
-        | named(tools, ServerTools.__struct_fields__)
-    )
+    has_others = any(_beside(usage)) or any(_predictions(made))
     return Usage(
         input_tokens=given,
         output_tokens=output,
@@ -184,8 +183,17 @@ def _usage(usage: _Usage) -> Usage:
         output_text_tokens=made.text_tokens,
         output_audio_tokens=made.audio_tokens,
         output_image_tokens=made.image_tokens,
-        other_counts=others or None,
+        other_counts=_others(usage, made) if has_others else None,
     )
+
+
+def _others(usage: _Usage, made: OutputDetails) -> dict[str, int] | None:
+    tools = usage.server_tool_use or usage.server_tool_use_details
+    return {
+        **named(usage, _BILLED_BESIDE),
+        **named(made, _PREDICTIONS),
+        **named(tools, ServerTools.__struct_fields__),
+    } or None
 
 
 def _totals(usage: _Usage, reasoning: int | None) -> tuple[int | None, int | None]:

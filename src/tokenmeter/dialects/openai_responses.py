@@ -14,6 +14,8 @@ xAI, OpenRouter and Perplexity also say what they bill beside the tokens, which 
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
@@ -54,6 +56,16 @@ class _Usage(Charged):
     server_tool_use: ServerTools | None = None
     server_tool_use_details: ServerTools | None = None
     tool_calls_details: dict[str, _Invocations | None] | None = None
+
+
+_SERVER_TOOLS = ServerTools.__struct_fields__
+_beside = attrgetter(
+    "num_sources_used",
+    "server_side_tool_usage_details",
+    "server_tool_use",
+    "server_tool_use_details",
+    "tool_calls_details",
+)
 
 
 class _Incomplete(msgspec.Struct):
@@ -142,11 +154,11 @@ def _usage(usage: _Usage) -> Usage:
         output_text_tokens=made.text_tokens,
         output_audio_tokens=made.audio_tokens,
         output_image_tokens=made.image_tokens,
-        other_counts=_others(usage) or None,
+        other_counts=_others(usage) if any(_beside(usage)) else None,
     )
 
 
-def _others(usage: _Usage) -> dict[str, int]:
+def _others(usage: _Usage) -> dict[str, int] | None:
     tools = usage.server_side_tool_usage_details or {}
     calls = usage.tool_calls_details or {}
     return {
@@ -154,7 +166,4 @@ def _others(usage: _Usage) -> dict[str, int]:
         **named(usage.server_tool_use or usage.server_tool_use_details, _SERVER_TOOLS),
         **{tool: n for tool, n in tools.items() if n},
         **{f"{tool}.invocation": n for tool, c in calls.items() if c and (n := c.invocation)},
-    }
-
-
-_SERVER_TOOLS = ServerTools.__struct_fields__
+    } or None
