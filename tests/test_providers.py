@@ -90,3 +90,74 @@ def test_routes_are_remembered_and_the_memory_is_bounded() -> None:
     for n in range(5_000):
         router["GET", OPENAI, f"/v1/responses/resp_{n}"]
     assert len(router) <= 1024
+
+
+# Vendors that speak like OpenAI
+
+ME = "mine.services.ai.azure.com"
+GATEWAY = "gateway.ai.cloudflare.com"
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "provider", "region"),
+    [
+        ("mine.openai.azure.com", "/openai/v1/responses", "azure.ai.openai", None),
+        ("mine.cognitiveservices.azure.com", "/openai/v1/responses", "azure.ai.openai", None),
+        ("eastus.api.cognitive.microsoft.com", "/openai/deployments/d/chat/completions",
+         "azure.ai.openai", "eastus"),
+        (ME, "/openai/v1/chat/completions", "azure.ai.openai", None),
+        (ME, "/openai/deployments/d/embeddings", "azure.ai.openai", None),
+        (ME, "/models/chat/completions", "azure.ai.inference", None),
+        (ME, "/anthropic/v1/messages", "azure.ai.inference", None),
+        ("x.eastus2.models.ai.azure.com", CHAT, "azure.ai.inference", "eastus2"),
+        ("x.eastus2.inference.ai.azure.com", CHAT, "azure.ai.inference", "eastus2"),
+        ("models.inference.ai.azure.com", "/chat/completions", "github", None),
+        ("eu.api.openai.com", CHAT, "openai", "eu"),
+        ("us-east-1.api.x.ai", CHAT, "x_ai", "us-east-1"),
+        ("api.eu.mistral.ai", CHAT, "mistral_ai", "eu"),
+        ("us.inference.heroku.com", CHAT, "heroku", "us"),
+        ("eu.openrouter.ai", "/api" + CHAT, "openrouter", "eu"),
+        ("x1.us-east-1.aws.endpoints.huggingface.cloud", CHAT, "huggingface", "us-east-1"),
+        ("router.huggingface.co", "/together" + CHAT, "huggingface", None),
+        ("router.huggingface.co", "/novita/v3/openai/chat/completions", "huggingface", None),
+        ("adb-1.2.azuredatabricks.net", "/serving-endpoints/chat/completions", "databricks", None),
+        ("org-acct.snowflakecomputing.com", "/api/v2/cortex" + CHAT, "snowflake", None),
+        ("api.inference.crusoecloud.com", CHAT, "crusoe", None),
+        (GATEWAY, "/v1/acct/gw/compat/chat/completions", "cloudflare_ai_gateway", None),
+        (GATEWAY, "/v1/acct/gw/openai/chat/completions", "openai", None),
+        (GATEWAY, "/v1/acct/gw/anthropic/v1/messages", "anthropic", None),
+        (GATEWAY, "/v1/acct/gw/grok" + CHAT, "x_ai", None),
+        (GATEWAY, "/v1/acct/gw/workers-ai/v1/chat/completions", "cloudflare", None),
+        ("llm.corp", "/openai/deployments/d/chat/completions", "azure.ai.openai", None),
+    ],
+)  # fmt: skip
+def test_a_host_of_a_vendor_names_it_and_its_region(
+    host: str, path: str, provider: str, region: str | None
+) -> None:
+    route = Router()["POST", host, path]
+    assert route is not None
+    assert (route.provider, route.region) == (provider, region)
+
+
+def test_a_deployment_is_the_model_that_was_asked_for() -> None:  # C47
+    route = Router()["POST", "mine.openai.azure.com", "/openai/deployments/my-gpt/chat/completions"]
+    assert route is not None
+    assert route.model == "my-gpt"
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "path"),
+    [
+        ("POST", OPENAI, "/v1/conversations"),
+        ("POST", OPENAI, "/v1/chat"),
+        ("POST", "llm.corp", "/v1/agent"),
+        ("GET", "api.mistral.ai", "/v1/conversations/conv_1/history"),
+        ("GET", "api.mistral.ai", "/v1/conversations/conv_1"),
+        ("POST", "api.mistral.ai", "/v1/agents"),
+        ("POST", "api.mistral.ai", "/v1/files"),
+        ("GET", "openrouter.ai", "/api/v1/generation"),
+    ],
+)
+def test_what_only_one_vendor_has_is_nobody_elses(method: str, host: str, path: str) -> None:
+    assert Router()[method, host, path] is None

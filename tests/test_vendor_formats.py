@@ -190,8 +190,8 @@ def test_somebody_elses_answer_at_such_a_path_is_no_event(
 @pytest.mark.parametrize(
     ("host", "path", "expected"),
     [
-        ("api.anthropic.com", "/v1/complete", None),
-        ("127.0.0.1", "/v1/complete", None),
+        ("api.anthropic.com", "/v1/complete", ("anthropic", "anthropic_complete")),
+        ("127.0.0.1", "/v1/complete", ("anthropic_compatible", "anthropic_complete")),
         ("api.openai.com", "/v1/chat", None),
         ("api.openai.com", "/v1/embeddings", ("openai", "openai_embeddings")),
         ("127.0.0.1", "/v1/embeddings", ("openai_compatible", "openai_embeddings")),

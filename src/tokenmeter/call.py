@@ -378,7 +378,7 @@ class Call:
             *astuple(usage),
             *sides,
             None,  # output_tokens_max
-            *_price(reading),
+            *(_UNPRICED if sides is _NONE else _price(reading)),
             # who
             *who,
             None,  # trace_id

@@ -19,26 +19,121 @@ from tokenmeter.dialects import Dialect
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import Source
 
+_AZURE_OPENAI = "azure.ai.openai"
+_AZURE_INFERENCE = "azure.ai.inference"
+_CLOUDFLARE_GATEWAY = "cloudflare_ai_gateway"
+
 HOSTS: dict[str, str] = {
     "api.anthropic.com": "anthropic",
     "api.openai.com": "openai",
     # vendors with a format of their own
-    "api-inference.huggingface.co": "huggingface",
     "api.aleph-alpha.com": "aleph_alpha",
     "api.cohere.ai": "cohere",
     "api.cohere.com": "cohere",
     "api.jina.ai": "jina",
     "api.replicate.com": "replicate",
     "api.voyageai.com": "voyage",
+    # Azure
+    "openai.azure.com": _AZURE_OPENAI,
+    "openai.azure.us": _AZURE_OPENAI,
+    "cognitiveservices.azure.com": _AZURE_OPENAI,
+    "services.ai.azure.com": _AZURE_INFERENCE,
+    "models.ai.azure.com": _AZURE_INFERENCE,
+    "inference.ai.azure.com": _AZURE_INFERENCE,
+    "models.inference.ai.azure.com": "github",
+    # vendors that speak like OpenAI or Anthropic
+    "ai-gateway.vercel.sh": "vercel_ai_gateway",
+    "api-inference.huggingface.co": "huggingface",
+    "api.ai21.com": "ai21",
+    "api.avian.io": "avian",
+    "api.cerebras.ai": "cerebras",
+    "api.cloudflare.com": "cloudflare",
+    "api.deepinfra.com": "deepinfra",
+    "api.deepseek.com": "deepseek",
+    "api.featherless.ai": "featherless",
+    "api.fireworks.ai": "fireworks",
+    "api.friendli.ai": "friendli",
+    "githubcopilot.com": "github_copilot",
+    "api.groq.com": "groq",
+    "api.hyperbolic.xyz": "hyperbolic",
+    "api.inference.wandb.ai": "wandb",
+    "api.lambda.ai": "lambda",
+    "api.llama.com": "meta_llama",
+    "api.mistral.ai": "mistral_ai",
+    "api.moonshot.ai": "moonshot_ai",
+    "api.moonshot.cn": "moonshot_ai",
+    "api.morphllm.com": "morph",
+    "api.novita.ai": "novita",
+    "api.perplexity.ai": "perplexity",
+    "api.poe.com": "poe",
+    "api.sambanova.ai": "sambanova",
+    "api.studio.nebius.ai": "nebius",
+    "api.studio.nebius.com": "nebius",
+    "api.tokenfactory.nebius.com": "nebius",
+    "api.together.ai": "together",
+    "api.together.xyz": "together",
+    "api.v0.dev": "v0",
+    "api.writer.com": "writer",
+    "api.x.ai": "x_ai",
+    "api.z.ai": "zai",
+    "codestral.mistral.ai": "mistral_ai",
     "endpoints.huggingface.cloud": "huggingface",
+    "gateway.ai.cloudflare.com": _CLOUDFLARE_GATEWAY,
+    "inference.api.nscale.com": "nscale",
+    "inference.crusoecloud.com": "crusoe",
+    "inference.heroku.com": "heroku",
+    "integrate.api.nvidia.com": "nvidia",
+    "llm.chutes.ai": "chutes",
+    "models.github.ai": "github",
     "ollama.com": "ollama",
+    "open.bigmodel.cn": "zai",
+    "openrouter.ai": "openrouter",
+    "router.huggingface.co": "huggingface",
+    # workspaces and accounts of one's own
+    "azuredatabricks.net": "databricks",
+    "cloud.databricks.com": "databricks",
+    "gcp.databricks.com": "databricks",
+    "snowflakecomputing.com": "snowflake",
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
 REGIONAL: tuple[tuple[str, str], ...] = (
     (r"(?:private\.)?(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com", "ibm.watsonx.ai"),
+    (r"(?P<region>[a-z]{2})\.api\.openai\.com", "openai"),
+    (r"(?P<region>[a-z0-9]+)\.api\.cognitive\.microsoft\.com", _AZURE_OPENAI),
+    (r"[^.]+\.(?P<region>[a-z0-9]+)\.(?:models|inference)\.ai\.azure\.com", _AZURE_INFERENCE),
+    (r"(?P<region>[a-z0-9-]+)\.api\.x\.ai", "x_ai"),
+    (r"api\.(?P<region>eu|us)\.mistral\.ai", "mistral_ai"),
+    (r"(?P<region>eu|us)\.openrouter\.ai", "openrouter"),
+    (r"(?P<region>eu|us)\.inference\.heroku\.com", "heroku"),
+    (r"[^.]+\.(?P<region>[a-z0-9-]+)\.[a-z]+\.endpoints\.huggingface\.cloud", "huggingface"),
 )
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
+
+BEHIND: tuple[tuple[str, str, str], ...] = (
+    (_AZURE_INFERENCE, "/openai/", _AZURE_OPENAI),
+    *(
+        (_CLOUDFLARE_GATEWAY, f"/v1/[^/]+/[^/]+/{slug}/", provider)
+        for slug, provider in {
+            "anthropic": "anthropic",
+            "azure-openai": _AZURE_OPENAI,
+            "cerebras": "cerebras",
+            "cohere": "cohere",
+            "deepseek": "deepseek",
+            "google-ai-studio": "gcp.gemini",
+            "google-vertex-ai": "gcp.vertex_ai",
+            "grok": "x_ai",
+            "groq": "groq",
+            "huggingface": "huggingface",
+            "mistral": "mistral_ai",
+            "openai": "openai",
+            "openrouter": "openrouter",
+            "perplexity-ai": "perplexity",
+            "workers-ai": "cloudflare",
+        }.items()
+    ),
+)
+"""A provider by its host, how paths begin there, and whose models are behind them."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -108,6 +203,11 @@ _RUNS = "openai_runs:OpenAIRuns"
 _DEPLOYMENT = "(?:/openai/deployments/(?P<model>[^/]+))?"
 
 _WATSONX = "ibm.watsonx.ai"
+_CONVERSATIONS = "mistral_conversations:MistralConversations"
+_VOXTRAL = "mistral_transcriptions:MistralTranscriptions"
+_WORKERS_AI = "cloudflare_run:CloudflareRun"
+
+_AZURE_DEPLOYMENT = "/openai/deployments/(?P<model>[^/]+)"
 
 _OWN_FORMATS: tuple[Format, ...] = (
     Format("/v[12]/chat", "cohere:CohereChat", "chat", "cohere", only=("cohere",)),
@@ -157,6 +257,28 @@ _OWN_FORMATS: tuple[Format, ...] = (
 
 FORMATS: tuple[Format, ...] = (
     *_OWN_FORMATS,
+    # what vendors who speak like OpenAI have at paths of their own
+    Format(_AZURE_DEPLOYMENT + "(?:/extensions)?/chat/completions", _CHAT, "chat", _AZURE_OPENAI),
+    Format(_AZURE_DEPLOYMENT + "/completions", _CHAT, "text_completion", _AZURE_OPENAI),
+    Format(_AZURE_DEPLOYMENT + "/embeddings", _EMBEDDINGS, "embeddings", _AZURE_OPENAI),
+    Format(_AZURE_DEPLOYMENT + "/responses", _RESPONSES, "chat", _AZURE_OPENAI),
+    Format("/serving-endpoints/(?P<model>[^/]+)/invocations", _CHAT, "chat", "databricks"),
+    Format("/v1/chat", _CHAT, "chat", only=("writer",)),
+    Format("/v1/sonar", _CHAT, "chat", only=("perplexity",)),
+    Format("/v1/agent", _RESPONSES, "chat", only=("perplexity",)),
+    Format("/cortex/inference:complete", _CHAT, "chat", "snowflake"),
+    Format("/ai/run/(?P<model>.+)", _WORKERS_AI, "chat", "cloudflare", only=("cloudflare",)),
+    Format("/v1/agents/completions", _CHAT, "chat", "mistral_ai"),
+    Format("/v1/fim/completions", _CHAT, "text_completion", "mistral_ai"),
+    Format("/v1/conversations", _CONVERSATIONS, "chat", "mistral_ai", only=("mistral_ai",)),
+    Format(
+        "/v1/conversations/[^/]+(?:/restart)?",
+        _CONVERSATIONS,
+        "chat",
+        "mistral_ai",
+        only=("mistral_ai",),
+    ),
+    Format("/v1/audio/transcriptions", _VOXTRAL, "transcription", only=("mistral_ai",)),
     # what OpenAI and Anthropic defined and many speak
     Format("/chat/completions", _CHAT, "chat", _ANY),
     Format("/completions", _CHAT, "text_completion", _ANY),
@@ -232,7 +354,8 @@ class Router(dict[tuple[str, str, str], Route | None]):
         for row in (*self._rows, *FORMATS):
             if row.method == method and (fit := _ending(row.path).search(path)):
                 provider, region = self._provider(host)
-                if not row.only or provider in row.only or (provider is None and row.unlisted):
+                provider = _behind(provider, path)
+                if _fits(row, provider):
                     named = {"region": region} | _named(fit)
                     return _route(row, provider, host, path, named)
         if method == "POST" and self._provider(host)[0]:
@@ -259,6 +382,21 @@ def _below(hosts: Mapping[str, str], host: str) -> str | None:
             return hosts[host]
         host = host.partition(".")[2]
     return None
+
+
+def _behind(provider: str | None, path: str) -> str | None:
+    """Give whose models are behind a path of a provider's host."""
+    for front, beginning, behind in BEHIND:
+        if provider == front and re.match(beginning, path):
+            return behind
+    return provider
+
+
+def _fits(row: Format, provider: str | None) -> bool:
+    """Say whether a provider, or where ``None`` an unlisted host, has such a path."""
+    if provider is None:
+        return row.unlisted is not None
+    return not row.only or provider in row.only
 
 
 def _route(

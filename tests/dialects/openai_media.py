@@ -160,7 +160,7 @@ EXCHANGES = [
         {"data": [{"b64_json": PICTURE}], "usage": IMAGE_USAGE},
         IMAGE_COUNTS,
         url=f"{AZURE}/images/generations?api-version=2025-04-01-preview",
-        provider="openai_compatible",
+        provider="azure.ai.openai",
         request={"prompt": "an otter"},
         request_model="painter",
     ),
@@ -228,7 +228,7 @@ EXCHANGES = [
         {"text": "Hello.", "usage": AUDIO_USAGE},
         AUDIO_COUNTS,
         url=f"{AZURE}/audio/transcriptions?api-version=2025-03-01-preview",
-        provider="openai_compatible",
+        provider="azure.ai.openai",
         request_model="painter",
     ),
     speech(

@@ -26,14 +26,12 @@ NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
 """Formats of exchanges that are not calls of a model, and why: they must give no event."""
 
 LATER = {
-    "mistral.audio.transcriptions": "usage under names of its own: a dialect of its own",
     "bedrock_converse": "a dialect of its own, over botocore",
     "bedrock_invoke": "a dialect of its own, over botocore",
     "gemini": "a dialect of its own",
     "gemini_embed": "a dialect of its own",
     "gemini_interactions": "a dialect of its own",
     "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
-    "writer.chat.completions": "Writer has a path of its own, /v1/chat: a later route",
 }
 """Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
 
@@ -90,12 +88,19 @@ def truths_of(record: Record) -> list[Counts]:
     totals = [
         more.get("billed")
         or (
-            more.get("input_inclusive", truth["input_tokens"]),
+            more.get("input_inclusive", _with_audio(truth)),
             more.get("output_inclusive", truth["output_tokens"]),
         ),
         *(more[name] for name in ("invocation_metrics", "headers") if name in more),
     ]
     return [Counts(*total, *parts) for total in totals]
+
+
+def _with_audio(truth: dict[str, Any]) -> int | None:
+    """Give the input with the audio that the provider's own total holds beside it (Mistral)."""
+    given, made, audio = truth["input_tokens"], truth["output_tokens"], truth["audio_in"]
+    outside = audio and truth["total_tokens"] == (given or 0) + (made or 0) + audio
+    return (given or 0) + audio if outside else given
 
 
 def agree(truths: list[Counts], read: Counts) -> bool:

@@ -35,7 +35,8 @@ from recorded import (
 HERE = Path(__file__).resolve().parent
 MODES = "sync,async,raw,helper,helper_async"
 RUNS = {"bare": MODES, "instrument": MODES, "wrap": "sync,async", "both": "sync,async"}
-WRAPPED = ("own-hosts", "other-hosts")  # wrap() promises nothing for SDKs that hide their client
+HELD = ("groq", "together", "mistral", "cohere", "ollama")
+WRAPPED = ("own-hosts", "other-hosts", "held")  # wrap() promises nothing where no client is found
 ZEROES = (
     "wrong", "partial", "missing", "double", "broken", "invented", "shape_changed",
     "extra_requests", "cache_read_wrong", "cache_write_wrong", "reasoning_wrong",
@@ -62,8 +63,9 @@ class Replay:
 
     def group(self, record: Record) -> str:
         """Name the group a record is scored in."""
-        if self.sdk_of(record) not in ("openai", "anthropic"):
-            return "other-sdks"
+        sdk = self.sdk_of(record)
+        if sdk not in ("openai", "anthropic"):
+            return "held" if sdk in HELD else "other-sdks"
         return "own-hosts" if record["provider"] in ("openai", "anthropic") else "other-hosts"
 
     def write(self, records: Iterable[Record]) -> list[Path]:

@@ -11,10 +11,11 @@ import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, error_code
+from tokenmeter.dialects.openai_usage import Charged, cost_of
 from tokenmeter.event import Usage
 
 
-class _Usage(msgspec.Struct):
+class _Usage(Charged):
     prompt_tokens: Count | None = None
 
 
@@ -42,6 +43,7 @@ class OpenAIEmbeddings(Dialect):
             model=body.model or None,
             response_id=body.id or None,
             usage=Usage(input_tokens=body.usage.prompt_tokens if body.usage else None),
+            cost=None if body.usage is None else cost_of(body.usage),
             status="failed" if body.error else "completed",
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.error is None,

@@ -7,14 +7,29 @@ https://platform.openai.com/docs/guides/background, and recorded traffic.
 Counting: ``input_tokens`` contains cached tokens, ``output_tokens`` contains reasoning. A stream
 carries the whole response object in its first and in its terminal event; usage in the terminal one
 only. A background response is an answer from the moment it has ended; until then it is pending.
+
+xAI, OpenRouter and Perplexity also say what they bill beside the tokens, which is in
+``other_counts``, and what the answer cost.
 """
 
 from __future__ import annotations
+
+from operator import attrgetter
 
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.dialects.openai_usage import (
+    NO_INPUT_DETAILS,
+    NO_OUTPUT_DETAILS,
+    Charged,
+    InputDetails,
+    OutputDetails,
+    ServerTools,
+    cost_of,
+    named,
+)
 from tokenmeter.event import NOTHING, Status, Usage
 
 _ENDS: dict[str, Status] = {
@@ -26,29 +41,31 @@ _ENDS: dict[str, Status] = {
 """What the ``status`` of a response means for the call; any other status has no end yet."""
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
+class _Invocations(msgspec.Struct):
+    invocation: Count | None = None
 
 
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: Count | None = None
-    text_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
-
-
-_NO_INPUT_DETAILS, _NO_OUTPUT_DETAILS = _InputDetails(), _OutputDetails()
-
-
-class _Usage(msgspec.Struct):
+class _Usage(Charged):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens_details: InputDetails | None = None
+    output_tokens_details: OutputDetails | None = None
+    # what is billed beside them: xAI's, OpenRouter's, Perplexity's
+    num_sources_used: Count | None = None
+    server_side_tool_usage_details: dict[str, Count | None] | None = None
+    server_tool_use: ServerTools | None = None
+    server_tool_use_details: ServerTools | None = None
+    tool_calls_details: dict[str, _Invocations | None] | None = None
+
+
+_SERVER_TOOLS = ServerTools.__struct_fields__
+_beside = attrgetter(
+    "num_sources_used",
+    "server_side_tool_usage_details",
+    "server_tool_use",
+    "server_tool_use_details",
+    "tool_calls_details",
+)
 
 
 class _Incomplete(msgspec.Struct):
@@ -105,6 +122,7 @@ class OpenAIResponses(Dialect):
             finish_reasons=_finish_reasons(body),
             service_tier=body.service_tier,
             usage=NOTHING if body.usage is None else _usage(body.usage),
+            cost=None if body.usage is None else cost_of(body.usage),
             status=status,
             error_type=error_code(body.error, "error") if status == "failed" else None,
             final=body.usage is not None,
@@ -121,13 +139,14 @@ def _finish_reasons(body: _Body) -> tuple[str, ...] | None:
 
 
 def _usage(usage: _Usage) -> Usage:
-    read = usage.input_tokens_details or _NO_INPUT_DETAILS
-    made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+    read = usage.input_tokens_details or NO_INPUT_DETAILS
+    made = usage.output_tokens_details or NO_OUTPUT_DETAILS
+    cached, written = read.cached_tokens, read.cache_write_tokens
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
-        cache_read_tokens=read.cached_tokens,
-        cache_write_tokens=read.cache_write_tokens,
+        cache_read_tokens=cached if cached is not None else read.cache_read_input_tokens,
+        cache_write_tokens=written if written is not None else read.cache_creation_input_tokens,
         reasoning_tokens=made.reasoning_tokens,
         input_text_tokens=read.text_tokens,
         input_audio_tokens=read.audio_tokens,
@@ -135,4 +154,16 @@ def _usage(usage: _Usage) -> Usage:
         output_text_tokens=made.text_tokens,
         output_audio_tokens=made.audio_tokens,
         output_image_tokens=made.image_tokens,
+        other_counts=_others(usage) if any(_beside(usage)) else None,
     )
+
+
+def _others(usage: _Usage) -> dict[str, int] | None:
+    tools = usage.server_side_tool_usage_details or {}
+    calls = usage.tool_calls_details or {}
+    return {
+        **named(usage, ("num_sources_used",)),
+        **named(usage.server_tool_use or usage.server_tool_use_details, _SERVER_TOOLS),
+        **{tool: n for tool, n in tools.items() if n},
+        **{f"{tool}.invocation": n for tool, c in calls.items() if c and (n := c.invocation)},
+    } or None

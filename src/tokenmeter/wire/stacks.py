@@ -38,7 +38,12 @@ class Stack(Protocol):
 
 STACKS: tuple[Stack, ...] = (httpx,)
 
-_PLACES = ("_client",)  # openai, anthropic, groq, together
+_PLACES = (
+    "_client",  # openai, anthropic, groq, together
+    "_client_wrapper.httpx_client.httpx_client",  # cohere
+    "sdk_configuration.async_client",  # mistralai
+    "sdk_configuration.client",
+)
 """Attributes of SDK clients that hold their HTTP clients, as dotted paths."""
 
 

@@ -1,0 +1,193 @@
+"""Mistral: what its chat, agents, fill-in-the-middle, conversations and transcriptions answer."""
+
+from typing import Any
+
+from dialects import Exchange, compact, sse
+
+HOST = "https://api.mistral.ai/v1"
+STOP = [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]
+USAGE = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+COUNTS = {"input_tokens": 5, "output_tokens": 3}
+READING: dict[str, Any] = {
+    "recognised": True,
+    "model": "served",
+    "response_id": "c1",
+    "finish_reasons": ("stop",),
+    "status": "completed",
+    "final": True,
+}
+CONVERSATION: dict[str, Any] = {
+    "recognised": True,
+    "model": "mistral-medium-2505",
+    "status": "completed",
+    "final": True,
+}
+SEARCHED = {"prompt_tokens": 196, "completion_tokens": 485, "total_tokens": 3846,
+            "connector_tokens": 3165, "connectors": {"document_library": 1}}  # fmt: skip
+WITH_SEARCH = {
+    "input_tokens": 3361,
+    "output_tokens": 485,
+    "other_counts": {"document_library": 1},
+}
+PLAIN = {
+    "object": "conversation.response",
+    "conversation_id": "conv_1",
+    "outputs": [
+        {"type": "tool.execution", "name": "document_library"},
+        {"type": "message.output", "model": "mistral-medium-2505", "content": "hi"},
+    ],
+}
+STARTED = {"type": "conversation.response.started", "conversation_id": "conv_1"}
+SAID = {"type": "message.output.delta", "id": "msg_1", "model": "mistral-medium-2505",
+        "content": "hi"}  # fmt: skip
+DONE = {"type": "conversation.response.done", "usage": SEARCHED}
+
+
+def chat(**members: object) -> bytes:
+    return compact({"id": "c1", "model": "served", "choices": STOP, **members})
+
+
+EXCHANGES = [
+    Exchange(
+        "chat with a tier inside the usage",
+        f"{HOST}/chat/completions",
+        chat(usage=USAGE | {"service_tier": "standard", "num_cached_tokens": 0}),
+        COUNTS,
+        "mistral_ai",
+        READING | {"service_tier": "standard"},
+        request={"model": "asked"},
+        request_model="asked",
+    ),
+    Exchange(
+        "chat that was given audio",
+        f"{HOST}/chat/completions",
+        chat(
+            usage={
+                "prompt_audio_seconds": 30,
+                "prompt_tokens": 12,
+                "completion_tokens": 40,
+                "total_tokens": 427,
+                "prompt_tokens_details": {"audio_tokens": 375},
+            }
+        ),
+        {
+            "input_tokens": 387,
+            "output_tokens": 40,
+            "input_audio_tokens": 375,
+            "other_counts": {"prompt_audio_seconds": 30},
+        },
+        "mistral_ai",
+        READING,
+        request={"model": "asked"},
+        request_model="asked",
+    ),
+    Exchange(
+        "an agent, in a region",
+        "https://api.eu.mistral.ai/v1/agents/completions",
+        chat(usage=USAGE),
+        COUNTS,
+        "mistral_ai",
+        READING,
+        request={"agent_id": "ag_1", "messages": []},
+    ),
+    Exchange(
+        "a fill in the middle",
+        "https://codestral.mistral.ai/v1/fim/completions",
+        sse(
+            {"id": "c1", "model": "served", "choices": [{"delta": {"content": "x"}}]},
+            {"id": "c1", "model": "served", "usage": USAGE,
+             "choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]},
+            b"[DONE]",
+        ),
+        COUNTS,
+        "mistral_ai",
+        READING,
+        request={"model": "codestral-latest", "stream": True},
+        operation="text_completion",
+        request_model="codestral-latest",
+    ),
+    Exchange(
+        "a conversation that was started and read a library",
+        f"{HOST}/conversations",
+        compact(PLAIN | {"usage": SEARCHED}),
+        WITH_SEARCH,
+        "mistral_ai",
+        CONVERSATION,
+        request={"model": "mistral-medium-latest", "inputs": "hi"},
+        request_model="mistral-medium-latest",
+    ),
+    Exchange(
+        "a conversation that was appended to, streamed",
+        f"{HOST}/conversations/conv_1",
+        sse(STARTED, SAID, SAID, DONE),
+        WITH_SEARCH,
+        "mistral_ai",
+        CONVERSATION,
+        request={"inputs": "and then?", "stream": True},
+    ),
+    Exchange(
+        "a conversation without connectors",
+        f"{HOST}/conversations/conv_1/restart",
+        compact(PLAIN | {"usage": USAGE | {"connector_tokens": None, "connectors": None}}),
+        COUNTS,
+        "mistral_ai",
+        CONVERSATION,
+        request={"inputs": "again", "from_entry_id": "msg_1"},
+    ),
+    Exchange(
+        "a conversation without usage",
+        f"{HOST}/conversations/conv_1",
+        compact(PLAIN),
+        {},
+        "mistral_ai",
+        CONVERSATION,
+    ),
+    Exchange(
+        "a conversation that failed in its stream",
+        f"{HOST}/conversations",
+        sse(STARTED, SAID,
+            {"type": "conversation.response.error", "message": "no", "code": 3800}),
+        {},
+        "mistral_ai",
+        CONVERSATION | {"status": "failed", "final": False, "error_type": "3800"},
+    ),
+    Exchange(
+        "a conversation on a host that is not listed",
+        "https://llm.corp/mistral/v1/conversations",
+        sse(STARTED, SAID, DONE),
+        WITH_SEARCH,
+        "mistral_ai",
+        CONVERSATION,
+    ),
+    Exchange(
+        "a transcription",
+        f"{HOST}/audio/transcriptions",
+        compact({"model": "voxtral-mini-2507", "text": "This week", "language": "en",
+                 "segments": [], "finish_reason": None,
+                 "usage": {"prompt_audio_seconds": 203, "prompt_tokens": 4,
+                           "total_tokens": 3264, "completion_tokens": 635}}),
+        {"input_tokens": 2629, "output_tokens": 635,
+         "other_counts": {"prompt_audio_seconds": 203}},
+        "mistral_ai",
+        {"recognised": True, "model": "voxtral-mini-2507", "status": "completed", "final": True},
+        operation="transcription",
+    ),
+    Exchange(
+        "a transcription, streamed",
+        f"{HOST}/audio/transcriptions",
+        sse(
+            {"type": "transcription.language", "audio_language": "en"},
+            {"type": "transcription.text.delta", "text": "This"},
+            {"type": "transcription.done", "model": "voxtral-mini-2507", "text": "This week",
+             "usage": {"prompt_audio_seconds": 3, "prompt_tokens": 3, "total_tokens": 389,
+                       "completion_tokens": 11, "service_tier": "standard",
+                       "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 375}}},
+        ),
+        {"input_tokens": 378, "output_tokens": 11, "cache_read_tokens": 0,
+         "input_audio_tokens": 375, "other_counts": {"prompt_audio_seconds": 3}},
+        "mistral_ai",
+        {"recognised": True, "model": "voxtral-mini-2507", "status": "completed", "final": True,
+         "service_tier": "standard"},
+        operation="transcription",
+    ),
+]  # fmt: skip
