@@ -281,6 +281,7 @@ class Call:
         if self._headers is not None and self._route.dialect.headers:
             reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
+            reading = self._awaited(reading)
             maker = self._maker(reading)
         known = self._route.known_host or self._recognised(reading)
         if maker is not None and known and not reading.counted:
@@ -301,12 +302,17 @@ class Call:
     def _refused(self) -> bool:
         return self._http_status is not None and not 200 <= self._http_status < 300
 
+    def _awaited(self, reading: Reading) -> Reading:
+        """Know an answer that is still being made: by the request, where the answer is silent."""
+        unfinished = reading.status is None and (self._asked.background or self._route.fetches)
+        return msgspec.structs.replace(reading, pending=True) if unfinished else reading
+
     def _maker(self, reading: Reading) -> Call | None:
         """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
         answers, answer_id = self._desk.answers, reading.response_id
         if not reading.background or answer_id is None:
             return None  # it was counted when it was made
-        if reading.status is not None:
+        if not reading.pending:
             return answers.take(answer_id, self)
         if not self._route.fetches:
             answers.created(answer_id, self)
