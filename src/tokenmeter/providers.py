@@ -22,10 +22,18 @@ from tokenmeter.event import Source
 HOSTS: dict[str, str] = {
     "api.anthropic.com": "anthropic",
     "api.openai.com": "openai",
+    # Google
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "generativelanguage.mtls.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "aiplatform.mtls.googleapis.com": "gcp.vertex_ai",
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
-REGIONAL: tuple[tuple[str, str], ...] = ()
+REGIONAL: tuple[tuple[str, str], ...] = (
+    (r"(?P<region>[a-z0-9-]+)-aiplatform\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
+    (r"aiplatform\.(?P<region>[a-z0-9-]+)\.rep\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
+)
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
 
@@ -90,7 +98,53 @@ _RESPONSES = "openai_responses:OpenAIResponses"
 _EMBEDDINGS = "openai_embeddings:OpenAIEmbeddings"
 _MESSAGES = "anthropic_messages:AnthropicMessages"
 
+# Google: AI Studio, Vertex AI, and other publishers' models on Vertex AI
+_REGION = "/locations/(?P<region>[^/]+)"
+_IN_STUDIO = "/(?:models/)?(?P<model>(?:(?:tunedModels|dynamic)/)?[^/:]+)"
+_ON_VERTEX = (
+    f"(?:{_REGION}(?:/publishers/google)?|/publishers/google)"
+    "/(?:models/)?(?P<model>(?:endpoints/)?[^/:]+)"
+)
+
+
+def _google(vendor: str, models: str, interactions: str) -> tuple[Format, ...]:
+    gemini, embeddings = "gemini:Gemini", "gemini_embeddings:GeminiEmbeddings"
+    stored, made = "gemini_interactions:GeminiInteractions", "generate_content"
+    return (
+        Format(f"{models}:generateContent", gemini, made, vendor, stream=False),
+        Format(f"{models}:streamGenerateContent", gemini, made, vendor, stream=True),
+        Format(f"{models}:(?:embedContent|batchEmbedContents)", embeddings, "embeddings", vendor),
+        Format(interactions, stored, made, vendor),
+        Format(f"{interactions}/[^/]+", stored, made, vendor, method="GET", fetches=True),
+        Format(f"{interactions}/[^/]+/cancel", stored, made, vendor, fetches=True),
+    )
+
+
+def _published(publisher: str, dialect: str) -> tuple[Format, ...]:
+    models = f"(?:{_REGION})?/publishers/{publisher}/models/(?P<model>(?!count-tokens:)[^/:]+)"
+    vendor = "gcp.vertex_ai"
+    return (
+        Format(f"{models}:rawPredict", dialect, "chat", vendor),
+        Format(f"{models}:streamRawPredict", dialect, "chat", vendor, stream=True),
+    )
+
+
+_GOOGLE: tuple[Format, ...] = (
+    *_google("gcp.vertex_ai", _ON_VERTEX, f"{_REGION}/interactions"),
+    *_google("gcp.gemini", _IN_STUDIO, "/v1[a-z0-9]*/interactions"),
+    Format(
+        f"(?:{_REGION})?/publishers/google/models/(?P<model>[^/:]*embedding[^/:]*):predict",
+        "gemini_embeddings:GeminiEmbeddings",
+        "embeddings",
+        "gcp.vertex_ai",
+    ),
+    *_published("anthropic", _MESSAGES),
+    *_published("mistralai", _CHAT),
+    Format(f"{_REGION}/endpoints/[^/]+/chat/completions", _CHAT, "chat", "gcp.vertex_ai"),
+)
+
 FORMATS: tuple[Format, ...] = (
+    *_GOOGLE,
     # what OpenAI and Anthropic defined and many speak
     Format("/chat/completions", _CHAT, "chat", _ANY),
     Format("/completions", _CHAT, "text_completion", _ANY),
