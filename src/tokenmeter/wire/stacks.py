@@ -38,7 +38,11 @@ class Stack(Protocol):
 
 STACKS: tuple[Stack, ...] = (httpx,)
 
-_PLACES = ("_client",)  # openai, anthropic, groq, together
+_PLACES = (
+    "_client",  # openai, anthropic, groq, together
+    "_api_client._httpx_client",  # google-genai
+    "_api_client._async_httpx_client",
+)
 """Attributes of SDK clients that hold their HTTP clients, as dotted paths."""
 
 
