@@ -287,6 +287,7 @@ class Call:
         if self._headers is not None and self._route.dialect.headers:
             reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
+            reading = self._awaited(reading)
             maker = self._maker(reading)
         if not reading.recognised:
             self._unread()
@@ -315,12 +316,17 @@ class Call:
     def _refused(self) -> bool:
         return self._http_status is not None and not 200 <= self._http_status < 300
 
+    def _awaited(self, reading: Reading) -> Reading:
+        """Know an answer that is still being made: by the request, where the answer is silent."""
+        unfinished = reading.status is None and (self._asked.background or self._route.fetches)
+        return msgspec.structs.replace(reading, pending=True) if unfinished else reading
+
     def _maker(self, reading: Reading) -> Call | None:
         """Give whose call an answer that can be fetched again is; ``None``: nobody's, now."""
         answers, answer_id = self._desk.answers, self._answer_id(reading)
         if answer_id is None:
             return None  # it was counted when it was made
-        if reading.status is not None:
+        if not reading.pending:
             return answers.take(answer_id, self)
         if not self._route.fetches:
             self._reader = self._headers = None  # it is remembered for whom it was, not what came

@@ -94,6 +94,11 @@ HOSTS: dict[str, str] = {
     "cloud.databricks.com": "databricks",
     "gcp.databricks.com": "databricks",
     "snowflakecomputing.com": "snowflake",
+    # Google
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "generativelanguage.mtls.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai",
+    "aiplatform.mtls.googleapis.com": "gcp.vertex_ai",
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
@@ -107,6 +112,8 @@ REGIONAL: tuple[tuple[str, str], ...] = (
     (r"(?P<region>eu|us)\.openrouter\.ai", "openrouter"),
     (r"(?P<region>eu|us)\.inference\.heroku\.com", "heroku"),
     (r"[^.]+\.(?P<region>[a-z0-9-]+)\.[a-z]+\.endpoints\.huggingface\.cloud", "huggingface"),
+    (r"(?P<region>[a-z0-9-]+)-aiplatform\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
+    (r"aiplatform\.(?P<region>[a-z0-9-]+)\.rep\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
 )
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
@@ -255,6 +262,51 @@ _OWN_FORMATS: tuple[Format, ...] = (
 )  # fmt: skip
 """Formats that one vendor alone defined; before the others, because some paths end alike."""
 
+# Google: AI Studio, Vertex AI, and other publishers' models on Vertex AI
+_REGION = "/locations/(?P<region>[^/]+)"
+_IN_STUDIO = "/(?:models/)?(?P<model>(?:(?:tunedModels|dynamic)/)?[^/:]+)"
+_ON_VERTEX = (
+    f"(?:{_REGION}(?:/publishers/google)?|/publishers/google)"
+    "/(?:models/)?(?P<model>(?:endpoints/)?[^/:]+)"
+)
+
+
+def _google(vendor: str, models: str, interactions: str) -> tuple[Format, ...]:
+    gemini, embeddings = "gemini:Gemini", "gemini_embeddings:GeminiEmbeddings"
+    stored, made = "gemini_interactions:GeminiInteractions", "generate_content"
+    return (
+        Format(f"{models}:generateContent", gemini, made, vendor, stream=False),
+        Format(f"{models}:streamGenerateContent", gemini, made, vendor, stream=True),
+        Format(f"{models}:(?:embedContent|batchEmbedContents)", embeddings, "embeddings", vendor),
+        Format(interactions, stored, made, vendor),
+        Format(f"{interactions}/[^/]+", stored, made, vendor, method="GET", fetches=True),
+        Format(f"{interactions}/[^/]+/cancel", stored, made, vendor, fetches=True),
+    )
+
+
+def _published(publisher: str, dialect: str) -> tuple[Format, ...]:
+    models = f"(?:{_REGION})?/publishers/{publisher}/models/(?P<model>(?!count-tokens:)[^/:]+)"
+    vendor = "gcp.vertex_ai"
+    return (
+        Format(f"{models}:rawPredict", dialect, "chat", vendor),
+        Format(f"{models}:streamRawPredict", dialect, "chat", vendor, stream=True),
+    )
+
+
+_GOOGLE: tuple[Format, ...] = (
+    *_google("gcp.vertex_ai", _ON_VERTEX, f"{_REGION}/interactions"),
+    *_google("gcp.gemini", _IN_STUDIO, "/v1[a-z0-9]*/interactions"),
+    Format(
+        f"(?:{_REGION})?/publishers/google/models/(?P<model>[^/:]*embedding[^/:]*):predict",
+        "gemini_embeddings:GeminiEmbeddings",
+        "embeddings",
+        "gcp.vertex_ai",
+    ),
+    *_published("anthropic", _MESSAGES),
+    *_published("mistralai", _CHAT),
+    Format(f"{_REGION}/endpoints/[^/]+/chat/completions", _CHAT, "chat", "gcp.vertex_ai"),
+)
+
 FORMATS: tuple[Format, ...] = (
     *_OWN_FORMATS,
     # what vendors who speak like OpenAI have at paths of their own
@@ -279,6 +331,7 @@ FORMATS: tuple[Format, ...] = (
         only=("mistral_ai",),
     ),
     Format("/v1/audio/transcriptions", _VOXTRAL, "transcription", only=("mistral_ai",)),
+    *_GOOGLE,
     # what OpenAI and Anthropic defined and many speak
     Format("/chat/completions", _CHAT, "chat", _ANY),
     Format("/completions", _CHAT, "text_completion", _ANY),

@@ -7,7 +7,9 @@ import base64
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -28,12 +30,20 @@ NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
 LATER = {
     "bedrock_converse": "a dialect of its own, over botocore",
     "bedrock_invoke": "a dialect of its own, over botocore",
-    "gemini": "a dialect of its own",
-    "gemini_embed": "a dialect of its own",
-    "gemini_interactions": "a dialect of its own",
-    "vertex.anthropic_messages": "Vertex has paths of its own, which name the model: a later route",
 }
 """Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
+
+
+GEMINI_DETAILS = {
+    "input": (
+        *("promptTokensDetails", "promptTokenDetails", "toolUsePromptTokensDetails"),
+        *("input_tokens_by_modality", "tool_use_tokens_by_modality"),
+    ),
+    "output": ("candidatesTokensDetails", "output_tokens_by_modality"),
+}
+GEMINI_MODALITIES = ("text", "text", "image", "video", "audio", "document")
+COLUMNS = ("text", "audio", "image")
+"""Where Gemini's usage objects say which modality was counted, and which have a column here."""
 
 
 class Counts(NamedTuple):
@@ -101,6 +111,21 @@ def _with_audio(truth: dict[str, Any]) -> int | None:
     given, made, audio = truth["input_tokens"], truth["output_tokens"], truth["audio_in"]
     outside = audio and truth["total_tokens"] == (given or 0) + (made or 0) + audio
     return (given or 0) + audio if outside else given
+
+
+def modalities_agree(record: Record) -> bool:
+    """Compare text, audio and image with Gemini's details, which stand in its usage object only."""
+    reading = reading_of(record)
+    if reading is None or not has_usage(record) or not record["format"].startswith("gemini"):
+        return True
+    said: Counter[str] = Counter()
+    for side, reports in GEMINI_DETAILS.items():
+        for part in chain(*(record["truth"]["raw_usage"].get(report) or () for report in reports)):
+            modality = part["modality"]  # some asked for numbers instead of names
+            name = GEMINI_MODALITIES[modality] if isinstance(modality, int) else modality.lower()
+            said[f"{side}_{name}_tokens"] += part.get("tokenCount") or part.get("tokens") or 0
+    columns = [f"{side}_{name}_tokens" for side in GEMINI_DETAILS for name in COLUMNS]
+    return all((getattr(reading.usage, name) or 0) == said[name] for name in columns)
 
 
 def agree(truths: list[Counts], read: Counts) -> bool:

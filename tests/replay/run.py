@@ -28,6 +28,7 @@ from recorded import (
     has_usage,
     is_recognised,
     load,
+    modalities_agree,
     truths_of,
     why_not_here,
 )
@@ -178,6 +179,8 @@ def feed(records: Iterable[Record]) -> list[str]:
         truths, read = truths_of(record), counts_of(record)
         if not agree(truths, read):
             wrong.append(f"{record['id']} {record['endpoint']}: {truths} was read as {read}")
+        if not modalities_agree(record):
+            wrong.append(f"{record['id']} {record['endpoint']}: the modalities were read wrongly")
     return wrong
 
 

@@ -22,10 +22,12 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     Args:
         model: The model by the name the caller used.
         stream: Whether the caller asked for a stream.
+        background: Whether the answer is to be made in the background, and fetched later.
     """
 
     model: str | None = None
     stream: bool | None = None
+    background: bool | None = None
 
 
 _ASKED = msgspec.json.Decoder(Asked)

@@ -25,10 +25,11 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 class ErrorBody(msgspec.Struct):
-    """The ``error`` member of an error body, as OpenAI, Anthropic and their followers send it."""
+    """The ``error`` member of an error body: OpenAI's, Anthropic's, Google's, their followers'."""
 
     type: str | None = None
     code: str | None = None
+    status: str | None = None  # Google's code; what it calls code is the HTTP status
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -115,7 +116,7 @@ def _newer(old: Any, new: Any) -> Any:
 def error_code(error: ErrorBody | None, default: str | None = None) -> str | None:
     """Give the vendor's code of an error when it is an identifier; never a sentence."""
     if error is not None:
-        for name in (error.code, error.type):
+        for name in (error.code, error.type, error.status):
             if name is not None and _IDENTIFIER.fullmatch(name):
                 return name
     return default

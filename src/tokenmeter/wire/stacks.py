@@ -43,6 +43,8 @@ _PLACES = (
     "_client_wrapper.httpx_client.httpx_client",  # cohere
     "sdk_configuration.async_client",  # mistralai
     "sdk_configuration.client",
+    "_api_client._httpx_client",  # google-genai
+    "_api_client._async_httpx_client",
 )
 """Attributes of SDK clients that hold their HTTP clients, as dotted paths."""
 
