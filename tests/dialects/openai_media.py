@@ -243,12 +243,6 @@ EXCHANGES = [
         {},
         reading={},
     ),
-    speech(
-        "speech as samples that begin like JSON",
-        b'{"\x00\x00' + b"\x01\x02{\n" * 99,
-        {},
-        reading={},
-    ),
     speech("speech as samples that begin like an event", b"data: \x07\x00\n\n" * 9, {}, reading={}),
     speech(
         "speech that is streamed in events",
