@@ -341,7 +341,7 @@ class Call:
             route.source,
             None,  # key_id
             # answer
-            reading.model,
+            reading.model or (route.served if reading.recognised else None),
             reading.response_id,
             reading.finish_reasons,
             reading.service_tier,

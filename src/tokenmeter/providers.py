@@ -25,7 +25,16 @@ HOSTS: dict[str, str] = {
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
-REGIONAL: tuple[tuple[str, str], ...] = ()
+_REGION = "(?P<region>[a-z0-9-]+)"
+_AMAZON = r"(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+
+REGIONAL: tuple[tuple[str, str], ...] = (
+    # Amazon Bedrock in its own ways and in those of OpenAI and Anthropic; private endpoints
+    (
+        rf"(?:.+\.)?bedrock-(?:runtime(?:-fips)?|mantle)\.{_REGION}\.(?:vpce\.)?{_AMAZON}",
+        "aws.bedrock",
+    ),
+)
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
 
@@ -43,6 +52,7 @@ class Route(msgspec.Struct, frozen=True):
         model: The model that the path names.
         stream: Whether the path asks for a stream, where it says.
         region: The region that the host or the path names.
+        served: The model that answers, where the path says that and the body does not.
     """
 
     provider: str | None
@@ -55,14 +65,15 @@ class Route(msgspec.Struct, frozen=True):
     model: str | None = None
     stream: bool | None = None
     region: str | None = None
+    served: str | None = None
 
 
 class Format(msgspec.Struct, frozen=True):
     """One row: what a request to a model looks like, and how its answer is read.
 
     Args:
-        path: Pattern that fits the end of the path, with the groups ``model`` and ``region`` where
-            it names them.
+        path: Pattern that fits the end of the path, with the groups ``model``, ``region`` and
+            ``served`` where it names them.
         dialect: The wire format, or where it is: ``"openai_chat:OpenAIChat"`` is the class
             ``OpenAIChat`` of ``dialects/openai_chat.py``, which is imported at the first request.
         operation: The OpenTelemetry name of the operation.
@@ -89,6 +100,17 @@ _CHAT = "openai_chat:OpenAIChat"
 _RESPONSES = "openai_responses:OpenAIResponses"
 _EMBEDDINGS = "openai_embeddings:OpenAIEmbeddings"
 _MESSAGES = "anthropic_messages:AnthropicMessages"
+_CONVERSE = "bedrock_converse:BedrockConverse"
+_INVOKE = "bedrock_invoke:BedrockInvoke"
+_VECTORS = "bedrock_invoke:BedrockVectors"
+_AWS = "aws.bedrock"
+
+_BEDROCK = (
+    r"(?P<model>(?:arn:[^/]+:(?:inference-profile|foundation-model)/)?"
+    r"(?:(?:[a-z]{2}(?:-gov)?|apac|global)\.)?(?P<served>(?!arn:)[^/]+)|arn:[^/]+/.+)"
+)
+"""A model of Amazon Bedrock: its id, with a geography before it where several regions answer, or an
+ARN; that of a profile or an endpoint of one's own does not say which model is behind it."""
 
 FORMATS: tuple[Format, ...] = (
     # what OpenAI and Anthropic defined and many speak
@@ -100,6 +122,13 @@ FORMATS: tuple[Format, ...] = (
     Format("/responses/compact", _RESPONSES, "chat", _ANY),
     Format("/responses/[^/]+", _RESPONSES, "chat", _ANY, method="GET", fetches=True),
     Format("/responses/[^/]+/cancel", _RESPONSES, "chat", _ANY, fetches=True),
+    # Amazon Bedrock
+    Format(f"/model/{_BEDROCK}/converse", _CONVERSE, "chat", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/converse-stream", _CONVERSE, "chat", _AWS, stream=True),
+    Format(f"/model/(?=.*embed){_BEDROCK}/invoke", _VECTORS, "embeddings", _AWS, stream=False),
+    Format(f"/model/(?=.*rerank){_BEDROCK}/invoke", _VECTORS, "rerank", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/invoke", _INVOKE, "chat", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/invoke-with-response-stream", _INVOKE, "chat", _AWS, stream=True),
 )
 """The wire formats by the end of their path; the first that fits is taken."""
 
@@ -171,6 +200,7 @@ def _route(
         model=named.get("model"),
         stream=row.stream,
         region=named.get("region"),
+        served=named.get("served"),
     )
 
 

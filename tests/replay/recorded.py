@@ -28,8 +28,6 @@ LATER = {
     "openai_image": "multipart images and transcriptions, a later dialect",
     "openai_run": "Assistants runs, objects that are polled: no dialect here",
     "alephalpha": "a dialect of its own",
-    "bedrock_converse": "a dialect of its own, over botocore",
-    "bedrock_invoke": "a dialect of its own, over botocore",
     "cohere_any": "a dialect of its own",
     "gemini": "a dialect of its own",
     "gemini_embed": "a dialect of its own",
