@@ -62,7 +62,7 @@ class Replay:
 
     def group(self, record: Record) -> str:
         """Name the group a record is scored in."""
-        if self.sdk_of(record) not in ("openai", "anthropic"):
+        if self.sdk_of(record) not in ("openai", "anthropic", "bedrock"):
             return "other-sdks"
         return "own-hosts" if record["provider"] in ("openai", "anthropic") else "other-hosts"
 
