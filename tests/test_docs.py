@@ -20,7 +20,7 @@ import tokenmeter
 from tokenmeter.cli import main
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TYPED_BY_A_NEWCOMER = 2
 """The README's first shell blocks; ``.ci/run`` runs them in a copy of the checkout."""
 

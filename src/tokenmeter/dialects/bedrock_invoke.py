@@ -120,6 +120,9 @@ class _Body(msgspec.Struct):
     error: ErrorBody | None = None
 
 
+_OURS = (b'"amazon-bedrock-invocationMetrics"', b'"messageSt', b'"metadata"')
+"""What stands in the events that say more than the model's dialect reads: Bedrock's, Nova's."""
+
 _CHUNK, _ANSWER = msgspec.json.Decoder(_Chunk), msgspec.json.Decoder(_Answer)
 _CLAUDE, _CONVERSE, _OPENAI = AnthropicMessages(), BedrockConverse(), OpenAIChat()
 
@@ -140,13 +143,14 @@ class BedrockInvoke(Dialect):
         body.error = chunk.error or body.error
         if chunk.bytes is not None:
             data = _unwrapped(chunk.bytes)
-        answer = decode(_ANSWER, data)
-        body.answer = overlay(body.answer, answer) or answer
-        body.speaks = body.speaks or _speaker(answer)
-        if body.speaks is _CONVERSE and streamed:
-            said = answer.messageStart or answer.messageStop or answer.metadata
-            body.spoken = overlay(body.spoken, said)
-        elif body.speaks is not None:
+        if body.speaks is None or any(mark in data for mark in _OURS):
+            answer = decode(_ANSWER, data)
+            body.answer = overlay(body.answer, answer) or answer
+            body.speaks = body.speaks or _speaker(answer)
+            if body.speaks is _CONVERSE and streamed:
+                said = answer.messageStart or answer.messageStop or answer.metadata
+                body.spoken = overlay(body.spoken, said)
+        if body.speaks is not None and (body.speaks is not _CONVERSE or not streamed):
             body.spoken = _heard(body, body.speaks, data)
         return body
 

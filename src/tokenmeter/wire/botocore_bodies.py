@@ -203,4 +203,5 @@ _FOLLOW: dict[str, Callable[[Any, Call, StreamReader], None]] = {
     "urllib3.HTTPResponse": _follow_urllib3,
     "aiohttp.ClientResponse": _follow_aiohttp,
     "httpx.Response": observe_stream,
+    "httpx2.Response": observe_stream,
 }
