@@ -148,7 +148,10 @@ def test_only_msgspec_is_imported_before_its_first_use(module: str) -> None:
 
 
 def test_no_vendors_sdk_is_ever_imported_outside_of_the_demo() -> None:
-    vendors = re.compile(r"^\s*(from|import) (openai|anthropic|httpx2?|aiohttp|requests)\b", re.M)
+    vendors = re.compile(
+        r"^\s*(from|import) (openai|anthropic|httpx2?|aiohttp|requests|boto3|(aio)?botocore)\b",
+        re.M,
+    )
     at = {m for m, path in MODULES.items() if vendors.search(path.read_text())}
     assert {room(m) for m in at} <= {"cli", "testing"}
 

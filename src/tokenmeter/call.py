@@ -284,6 +284,7 @@ class Call:
         if self._reader is not None:
             self._desk.open_calls.discard(self)
         maker: Call | None = self
+        known = self._route.known_host or self._recognised(reading)
         if self._headers is not None and self._route.dialect.headers:
             reading = self._headed(reading, self._headers)
         if reading.background or self._route.fetches:
@@ -291,7 +292,7 @@ class Call:
             maker = self._maker(reading)
         if not reading.recognised:
             self._unread()
-        known = self._route.known_host or self._recognised(reading)
+        known = known or reading.recognised
         if maker is not None and known and not reading.counted:
             self._desk.emit(self._event(end, reading, maker), maker._watchers)
 
@@ -368,7 +369,7 @@ class Call:
             route.source,
             None,  # key_id
             # answer
-            reading.model,
+            reading.model or (route.served if reading.recognised and not refused else None),
             reading.response_id,
             reading.finish_reasons,
             reading.service_tier,

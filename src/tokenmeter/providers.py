@@ -102,6 +102,9 @@ HOSTS: dict[str, str] = {
 }
 """Host, or the end of one after a dot, to the provider's name."""
 
+_AREA = "(?P<region>[a-z0-9-]+)"
+_AMAZON = r"(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+
 REGIONAL: tuple[tuple[str, str], ...] = (
     (r"(?:private\.)?(?P<region>[a-z0-9-]+)\.ml\.cloud\.ibm\.com", "ibm.watsonx.ai"),
     (r"(?P<region>[a-z]{2})\.api\.openai\.com", "openai"),
@@ -114,6 +117,11 @@ REGIONAL: tuple[tuple[str, str], ...] = (
     (r"[^.]+\.(?P<region>[a-z0-9-]+)\.[a-z]+\.endpoints\.huggingface\.cloud", "huggingface"),
     (r"(?P<region>[a-z0-9-]+)-aiplatform\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
     (r"aiplatform\.(?P<region>[a-z0-9-]+)\.rep\.(?:mtls\.)?googleapis\.com", "gcp.vertex_ai"),
+    # Amazon Bedrock in its own ways and in those of OpenAI and Anthropic; private endpoints
+    (
+        rf"(?:.+\.)?bedrock-(?:runtime(?:-fips)?|mantle)\.{_AREA}\.(?:vpce\.)?{_AMAZON}",
+        "aws.bedrock",
+    ),
 )
 """Pattern of a whole host, with the group ``region`` where it names one, and the provider."""
 
@@ -158,6 +166,7 @@ class Route(msgspec.Struct, frozen=True):
         stream: Whether the path asks for a stream, where it says.
         region: The region that the host or the path names.
         path: The path that is asked for.
+        served: The model that answers, where the path says that and the body does not.
     """
 
     provider: str | None
@@ -171,14 +180,15 @@ class Route(msgspec.Struct, frozen=True):
     stream: bool | None = None
     region: str | None = None
     path: str = ""
+    served: str | None = None
 
 
 class Format(msgspec.Struct, frozen=True):
     """One row: what a request to a model looks like, and how its answer is read.
 
     Args:
-        path: Pattern that fits the end of the path, with the groups ``model`` and ``region`` where
-            it names them.
+        path: Pattern that fits the end of the path, with the groups ``model``, ``region`` and
+            ``served`` where it names them.
         dialect: The wire format, or where it is: ``"openai_chat:OpenAIChat"`` is the class
             ``OpenAIChat`` of ``dialects/openai_chat.py``, which is imported at the first request.
         operation: The OpenTelemetry name of the operation.
@@ -306,6 +316,17 @@ _GOOGLE: tuple[Format, ...] = (
     *_published("mistralai", _CHAT),
     Format(f"{_REGION}/endpoints/[^/]+/chat/completions", _CHAT, "chat", "gcp.vertex_ai"),
 )
+_CONVERSE = "bedrock_converse:BedrockConverse"
+_INVOKE = "bedrock_invoke:BedrockInvoke"
+_VECTORS = "bedrock_invoke:BedrockVectors"
+_AWS = "aws.bedrock"
+
+_BEDROCK = (
+    r"(?P<model>(?:arn:[^/]+:(?:inference-profile|foundation-model)/)?"
+    r"(?:(?:[a-z]{2}(?:-gov)?|apac|global)\.)?(?P<served>(?!arn:)[^/]+)|arn:[^/]+/.+)"
+)
+"""A model of Amazon Bedrock: its id, with a geography before it where several regions answer, or an
+ARN; that of a profile or an endpoint of one's own does not say which model is behind it."""
 
 FORMATS: tuple[Format, ...] = (
     *_OWN_FORMATS,
@@ -359,6 +380,13 @@ FORMATS: tuple[Format, ...] = (
         "text_completion",
         "anthropic_compatible",
     ),
+    # Amazon Bedrock
+    Format(f"/model/{_BEDROCK}/converse", _CONVERSE, "chat", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/converse-stream", _CONVERSE, "chat", _AWS, stream=True),
+    Format(f"/model/(?=.*embed){_BEDROCK}/invoke", _VECTORS, "embeddings", _AWS, stream=False),
+    Format(f"/model/(?=.*rerank){_BEDROCK}/invoke", _VECTORS, "rerank", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/invoke", _INVOKE, "chat", _AWS, stream=False),
+    Format(f"/model/{_BEDROCK}/invoke-with-response-stream", _INVOKE, "chat", _AWS, stream=True),
 )
 """The wire formats by the end of their path; the first that fits is taken."""
 
@@ -469,6 +497,7 @@ def _route(
         stream=row.stream,
         region=named.get("region"),
         path=path,
+        served=named.get("served"),
     )
 
 

@@ -27,10 +27,7 @@ ROUTER = Router()
 NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
 """Formats of exchanges that are not calls of a model, and why: they must give no event."""
 
-LATER = {
-    "bedrock_converse": "a dialect of its own, over botocore",
-    "bedrock_invoke": "a dialect of its own, over botocore",
-}
+LATER = {}
 """Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
 
 

@@ -65,7 +65,7 @@ class Replay:
     def group(self, record: Record) -> str:
         """Name the group a record is scored in."""
         sdk = self.sdk_of(record)
-        if sdk not in ("openai", "anthropic"):
+        if sdk not in ("openai", "anthropic", "bedrock"):
             return "held" if sdk in HELD else "other-sdks"
         return "own-hosts" if record["provider"] in ("openai", "anthropic") else "other-hosts"
 

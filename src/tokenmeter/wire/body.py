@@ -1,9 +1,9 @@
 """From the bytes of a response to a reading, whatever way they arrive.
 
-A body is JSON, an array or lines of JSON, or server-sent events; its first byte tells, and what
-stands between two objects (content types lie, and some servers answer a stream request with a plain
-error). Where a dialect answers with audio or plain text too, what begins like none of these is
-passed over.
+A body is JSON, an array or lines of JSON, an AWS event stream or server-sent events; its first byte
+tells, and what stands between two objects (content types lie, and some servers answer a stream
+request with a plain error). Where a dialect answers with audio or plain text too, what begins like
+none of these is passed over.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tokenmeter.dialects import UNREADABLE, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
 from tokenmeter.wire.encodings import Undo, undo
+from tokenmeter.wire.eventstream import FrameScanner
 from tokenmeter.wire.sse import BOM, LIMIT, LINES, EventScanner
 
 BATCH = 64 * 1024
@@ -246,7 +247,11 @@ def _whole_items(array: str) -> Iterator[bytes]:
         at = array.find("{", end)
 
 
-_FRAMINGS: dict[bytes, Callable[[Dialect], Sink]] = {b"{": _JsonBuffer, b"[": _ArrayBuffer}
+_FRAMINGS: dict[bytes, Callable[[Dialect], Sink]] = {
+    b"{": _JsonBuffer,
+    b"[": _ArrayBuffer,
+    b"\0": FrameScanner,
+}
 """How a body is divided, by its first byte; any other are server-sent events."""
 
 

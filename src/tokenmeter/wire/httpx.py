@@ -146,6 +146,14 @@ def _observed(library: ModuleType, is_async: bool) -> tuple[type, type]:
     return base, type("ObservedStream", (observer, base), {})
 
 
+def observe_stream(response: Any, call: Call, reader: StreamReader) -> None:
+    """Observe the stream of a response whose call another seam has opened."""
+    is_async = hasattr(response.stream, "__aiter__")
+    response.stream = _observed(_library(response.__class__), is_async)[1](
+        response.stream, call, reader
+    )
+
+
 class _Observer:
     """Keep what both colours need; dropping it unread ends the call."""
 
