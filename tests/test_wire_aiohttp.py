@@ -730,7 +730,8 @@ def test_a_socket_that_falls_silent_in_the_body_fails_the_call(way: str) -> None
 
 def test_a_session_that_is_closed_under_a_reader_fails_the_call() -> None:
     async def act(scene: Scene) -> Any:
-        response = await scene.post()
+        patience = aiohttp.ClientTimeout(total=0.5)  # older versions wait for what cannot come
+        response = await scene.post(timeout=patience)
         await response.content.readline()
         await scene.session.close()
         for _ in range(3):
@@ -863,7 +864,7 @@ def test_a_url_of_another_scheme_counts_nothing() -> None:
     async def act(scene: Scene) -> Any:
         return await scene.session.post("ftp://api.openai.com" + PATH)
 
-    assert failing(prove(act, STREAMED))[3] == ("none" if VERSION >= (3, 10) else "unknown")
+    assert failing(prove(act, STREAMED))[3] == "none"
 
 
 def test_the_error_of_a_metered_call_is_the_object_that_aiohttp_raised() -> None:
@@ -945,6 +946,7 @@ def test_a_session_that_makes_exceptions_of_errors_does(judge: Any) -> None:
     assert [counted(e) for e in played.events] == [COUNTED]
 
 
+@UNCLOSED
 @pytest.mark.skipif(VERSION < (3, 9), reason="a judgement of one's own came with 3.9")
 def test_a_judgement_that_refuses_a_good_answer_fails_the_call() -> None:
     async def refuse(_response: Any) -> None:
@@ -1467,6 +1469,7 @@ def test_sessions_are_metered_whether_aiohttp_was_imported_before_or_after(when:
     assert out == "['completed']\n"
 
 
+@pytest.mark.skipif(VERSION < (3, 9), reason="aiohttp warned of itself before 3.9")
 def test_a_session_in_development_mode_is_wrapped_without_a_warning() -> None:
     out = python(
         """
