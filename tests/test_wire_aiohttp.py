@@ -1351,7 +1351,9 @@ def gemini() -> Iterator[str]:
     """Have google-genai's paths read as OpenAI's format, which this server speaks."""
     from tokenmeter import providers
 
-    row = providers.Format(r"/models/[^/]+:\w+", "openai_chat:OpenAIChat", "chat", "test_only")
+    row = providers.Format(
+        r"/models/(?P<model>[^/]+):\w+", "openai_chat:OpenAIChat", "chat", "test_only"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(providers, "FORMATS", (row, *providers.FORMATS))
         yield "gemini-test"
@@ -1383,6 +1385,40 @@ def test_the_async_client_of_google_genai_over_aiohttp_is_one_event(
     [event] = played.events
     assert (event.input_tokens, event.output_tokens, event.status) == (5, 3, "completed")
     assert event.provider == "test_only"
+
+
+@UNCLOSED
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+def test_a_stream_of_google_genai_that_is_left_is_one_abandoned_event(gemini: str) -> None:
+    genai = pytest.importorskip("google.genai")
+
+    async def act(scene: Scene) -> Any:
+        options = genai.types.HttpOptions(base_url=scene.server.url)
+        client = genai.Client(api_key="k", http_options=options)
+        stream = await client.aio.models.generate_content_stream(model=gemini, contents="hi")
+        chunk = await anext(stream)
+        await stream.aclose()
+        await client.aio.aclose()
+        return chunk.response_id
+
+    said = {"responseId": "r1", "candidates": [], "model": "served", "choices": []}
+    played = prove(act, Reply(parts=(sse(said), EVENTS[0]), then="hold"), wiring="instrument")
+    assert played.seen == fact("r1")
+    assert [(e.status, e.response_model) for e in played.events] == [("abandoned", "served")]
+
+
+def test_an_error_of_google_genai_is_one_failed_event_and_its_own_exception(gemini: str) -> None:
+    genai = pytest.importorskip("google.genai")
+
+    async def act(scene: Scene) -> Any:
+        options = genai.types.HttpOptions(base_url=scene.server.url)
+        async with genai.Client(api_key="k", http_options=options).aio as client:
+            return await client.models.generate_content(model=gemini, contents="hi")
+
+    with pytest.warns(DeprecationWarning, match="Inheritance class"):
+        played = prove(act, REFUSED, wiring="instrument")
+    assert played.seen[0] is genai.errors.ClientError
+    assert failing(played) == ("failed", "bad_key", 401, "none")
 
 
 def test_the_local_model_server_is_metered_exactly() -> None:

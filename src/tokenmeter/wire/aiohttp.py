@@ -114,13 +114,13 @@ class _Exchange:
         self._observed = False
 
     def options(self) -> dict[str, Any]:
-        """Give the options to send with: the caller's, and his own judgement after our look."""
+        """Give the options to send with: the caller's, who judges a response after our look."""
         judge: Callable[[Any], Awaitable[None]] = self._judge
         if not callable(judge):
             return self._options
 
         async def judged(response: Any) -> None:
-            self.call.in_flight = False
+            self.call.in_flight = False  # what the judgement asks for is an exchange of its own
             self.observe(response)
             try:
                 await judge(response)
