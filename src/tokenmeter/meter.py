@@ -178,7 +178,7 @@ class Meter:
 
         Args:
             client: A client of an SDK that sits on httpx or httpx2 (openai, anthropic and others),
-                or a client of these libraries themselves.
+                or a client of these libraries themselves, or a session of aiohttp.
 
         Raises:
             CannotWrapError: The object holds no such HTTP client.
@@ -363,7 +363,7 @@ def _http_clients(client: object) -> list[tuple[Any, Stack]]:
     if not found:
         raise CannotWrapError(
             f"wrap() takes a client of an SDK that sits on httpx or httpx2, such as OpenAI() or "
-            f"Anthropic(), or an httpx client; got {_named(client)}. "
+            f"Anthropic(), an httpx client or an aiohttp session; got {_named(client)}. "
             f"For anything else call tokenmeter.instrument(), which meters every client in the "
             f"process, or decorate your own function with @tokenmeter.metered"
         )

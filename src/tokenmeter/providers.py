@@ -397,6 +397,9 @@ _NO_CALLS = re.compile(
 )
 """What is posted to a provider and asks no model for anything."""
 
+_PLAIN_END = re.compile(r"(?<![\\\w])[\w/:-]+$")
+"""What a pattern ends in that stands for itself; a class such as ``\\d`` does not."""
+
 _CACHED_ROUTES = 1024
 _REMEMBERED = 100
 
@@ -433,7 +436,7 @@ class Router(dict[tuple[str, str, str], Route | None]):
     def _find(self, method: str, host: str, path: str) -> Route | None:
         path = path.partition("?")[0]
         for row in (*self._rows, *FORMATS):
-            if row.method == method and (fit := _ending(row.path).search(path)):
+            if row.method == method and (fit := _fit(row.path, path)):
                 provider, region = self._provider(host)
                 provider = _behind(provider, path)
                 if _fits(row, provider):
@@ -505,9 +508,16 @@ def _named(fit: re.Match[str]) -> dict[str, str | None]:
     return {name: found for name, found in fit.groupdict().items() if found}
 
 
+def _fit(pattern: str, path: str) -> re.Match[str] | None:
+    """Match a pattern against the end of a path; most fail at the text that they end in."""
+    text, compiled = _ending(pattern)
+    return compiled.search(path) if path.endswith(text) else None
+
+
 @functools.cache
-def _ending(path: str) -> re.Pattern[str]:
-    return re.compile(f"(?:{path})$")
+def _ending(pattern: str) -> tuple[str, re.Pattern[str]]:
+    plain = None if "|" in pattern else _PLAIN_END.search(pattern)
+    return plain[0] if plain else "", re.compile(f"(?:{pattern})$")
 
 
 @functools.cache

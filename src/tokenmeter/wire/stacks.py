@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tokenmeter.wire import botocore, httpx
+from tokenmeter.wire import aiohttp, botocore, httpx
 from tokenmeter.wire.layer import Opener
 
 
@@ -36,7 +36,7 @@ class Stack(Protocol):
         ...
 
 
-STACKS: tuple[Stack, ...] = (httpx, botocore)
+STACKS: tuple[Stack, ...] = (httpx, aiohttp, botocore)
 
 _PLACES = (
     "_client",  # openai, anthropic, groq, together
