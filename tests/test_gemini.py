@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
 import tokenmeter
+from canned import Told, serving
 from dialects import compact, sse
 from dialects.gemini_interactions import DONE, RUNNING, SMALL, STARTED
 from tokenmeter import Meter, Usage, UsageEvent
@@ -270,4 +272,58 @@ def test_wrapping_a_google_client_meters_its_http_clients_sync_and_async(
     client.models.generate_content(model="m", contents="hello")
     counted = [(e.provider, e.request_model, e.input_tokens, e.output_tokens) for e in events]
     assert counted == [("gcp.gemini", "m", 9, 3)] * 2
+    client.close()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Give a real server, because aiohttp has no mock transport."""
+    with serving(lambda _: Told(gemini(None).content)) as server:
+        yield server
+
+
+SUBCLASSING = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")
+"""What aiohttp says of google-genai's own session."""
+
+
+@SUBCLASSING
+def test_wrapping_a_google_client_meters_the_sessions_that_it_makes_later(
+    events: list[UsageEvent], url: str
+) -> None:
+    meter = Meter([events.append])
+    options = types.HttpOptions(base_url=url)
+    client = meter.wrap(meter.wrap(genai.Client(api_key="k", http_options=options)))
+
+    async def ask() -> int:
+        before = len(events)
+        await client.aio.models.generate_content(model="m", contents="hello")
+        await client.aio.models.generate_content(model="m", contents="hello")
+        await client.aio.aclose()
+        return len(events) - before
+
+    assert asyncio.run(ask()) == 2
+    assert asyncio.run(ask()) == 2, "each event loop has a session of its own"
+    with meter.instrument():
+        assert asyncio.run(ask()) == 2
+    meter.unwrap(client)
+    assert asyncio.run(ask()) == 0
+    assert {(e.input_tokens, e.output_tokens) for e in events} == {(9, 3)}
+    client.close()
+
+
+@SUBCLASSING
+def test_unwrapping_a_google_client_lets_go_of_a_session_in_use(
+    events: list[UsageEvent], url: str
+) -> None:
+    meter = Meter([events.append])
+    client = meter.wrap(genai.Client(api_key="k", http_options=types.HttpOptions(base_url=url)))
+
+    async def ask() -> None:
+        await client.aio.models.generate_content(model="m", contents="hello")
+        meter.unwrap(client)
+        await client.aio.models.generate_content(model="m", contents="hello")
+        await client.aio.aclose()
+
+    asyncio.run(ask())
+    assert len(events) == 1
     client.close()

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tokenmeter.wire import aiohttp, botocore, httpx
+from tokenmeter.wire import aiohttp, botocore, httpx, lazy
 from tokenmeter.wire.layer import Opener
 
 
@@ -36,7 +36,7 @@ class Stack(Protocol):
         ...
 
 
-STACKS: tuple[Stack, ...] = (httpx, aiohttp, botocore)
+STACKS: tuple[Stack, ...] = (httpx, aiohttp, botocore, lazy)
 
 _PLACES = (
     "_client",  # openai, anthropic, groq, together
@@ -45,6 +45,7 @@ _PLACES = (
     "sdk_configuration.client",
     "_api_client._httpx_client",  # google-genai
     "_api_client._async_httpx_client",
+    "_api_client",
 )
 """Attributes of SDK clients that hold their HTTP clients, as dotted paths."""
 
