@@ -14,6 +14,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import pytest
@@ -196,7 +197,7 @@ def cohere(name: str) -> Callable[[str, bool], Any]:
         module = importlib.import_module("cohere")
         made = getattr(module, f"Async{name}" if is_async else name, None)
         if made is None:
-            pytest.skip(f"cohere {module.__version__} has no {name}")
+            pytest.skip(f"cohere {version('cohere')} has no {name}")
         own = module.environment.ClientEnvironment.PRODUCTION.value
         return made(api_key="k", base_url=url + ("/v1" if own.endswith("/v1") else ""))
 

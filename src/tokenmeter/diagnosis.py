@@ -75,17 +75,17 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 STACKS: tuple[tuple[str, str, str], ...] = (
-    ("httpx", "httpx", "0.28"),
-    ("httpx2", "httpx2", "2.16"),
+    ("httpx", "httpx", "0.23 to 0.28"),
+    ("httpx2", "httpx2", "2.7 to 2.16"),
 )
 """Distribution, module, versions that were tested."""
 
 SDKS: tuple[tuple[str, str, str, str], ...] = (
-    ("openai", "openai", "httpx2, httpx", "2.54 to 3.54"),
-    ("anthropic", "anthropic", "httpx2, httpx", "2.12"),
-    ("groq", "groq", "httpx", "1.7"),
-    ("together", "together", "httpx", "3.1"),
-    ("mistralai", "mistralai", "httpx2", "3.7"),
+    ("openai", "openai", "httpx2, httpx", "1.0 to 3.54"),
+    ("anthropic", "anthropic", "httpx2, httpx", "0.16 to 2.12"),
+    ("groq", "groq", "httpx", "0.4 to 1.7"),
+    ("together", "together", "httpx", "2.0 to 3.1"),
+    ("mistralai", "mistralai", "httpx2, httpx", "1.0 to 3.7"),
 )
 """Distribution, module, the stacks it sends through, versions that were tested."""
 
