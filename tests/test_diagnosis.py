@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tokenmeter import Meter, diagnose
+from tokenmeter.diagnosis import Library
 from tokenmeter.testing import ModelServer
 
 
@@ -79,6 +81,31 @@ def test_an_imported_library_that_has_no_seam_is_named(monkeypatch: pytest.Monke
         "pycurl",
         "decorate the function that calls it with @tokenmeter.metered",
     )
+
+
+PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+GROUPS = tomllib.loads(PROJECT.read_text())["dependency-groups"]
+PINNED = [
+    pinned.split("==")
+    for name, group in GROUPS.items()
+    if name.startswith("sdks-")
+    for pinned in group
+    if "==" in pinned
+]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+@pytest.mark.parametrize("library", [*diagnose().stacks, *diagnose().sdks], ids=lambda it: it.name)
+def test_the_versions_that_are_called_tested_are_those_of_the_tests(library: Library) -> None:
+    oldest, _, newest = library.tested.partition(" to ")
+    pins = [numbers(version) for name, version in PINNED if name == library.name]
+    assert not pins or numbers(oldest) == min(pins)
+    if library.version is not None:
+        assert numbers(newest or oldest) <= numbers(library.version)
+        assert numbers(newest or oldest)[0] == numbers(library.version)[0]
 
 
 def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ import pytest
 from contract.colour import ASYNC_MODES, ASYNCIO, MODES, SYNC, Mode
 from contract.exits import CANCELLED, LEFT
 from contract.shapes import OPENAI, SHAPES
-from contract.stage import TLS, Case, Stage, http_client_of, play, prove
+from contract.stage import TLS, Case, Stage, http_class_of, http_client_of, play, prove
 from contract.transports import Raised, keep_what_is_raised
 
 pytestmark = pytest.mark.filterwarnings(
@@ -94,7 +94,10 @@ def legacy_http_client(vendor: str, mode: Mode) -> Any:
     return (httpx.AsyncClient if mode.is_async else httpx.Client)(verify=TLS)
 
 
-@pytest.mark.skipif(openai.__version__ < "3", reason="openai before 3 sits on httpx by itself")
+@pytest.mark.skipif(
+    issubclass(http_class_of("openai", SYNC), httpx.Client),
+    reason=f"openai {openai.__version__} sits on httpx by itself",
+)
 @pytest.mark.parametrize("mode", [SYNC, ASYNCIO], ids=lambda mode: mode.name)
 @pytest.mark.parametrize("shape", OPENAI, ids=named)
 def test_a_call_over_the_older_http_library_is_seen_once_and_looks_as_ever(

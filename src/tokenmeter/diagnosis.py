@@ -75,17 +75,24 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 STACKS: tuple[tuple[str, str, str], ...] = (
-    ("httpx", "httpx", "0.28"),
-    ("httpx2", "httpx2", "2.16"),
+    ("httpx", "httpx", "0.23 to 0.28"),
+    ("httpx2", "httpx2", "2.7 to 2.16"),
+    ("aiohttp", "aiohttp", "3.8 to 3.14"),
+    ("botocore", "botocore", "1.44"),
+    ("aiobotocore", "aiobotocore", "3.10"),
 )
 """Distribution, module, versions that were tested."""
 
 SDKS: tuple[tuple[str, str, str, str], ...] = (
-    ("openai", "openai", "httpx2, httpx", "2.54 to 3.54"),
-    ("anthropic", "anthropic", "httpx2, httpx", "2.12"),
-    ("groq", "groq", "httpx", "1.7"),
-    ("together", "together", "httpx", "3.1"),
-    ("mistralai", "mistralai", "httpx2", "3.7"),
+    ("openai", "openai", "httpx2, httpx", "1.0 to 3.54"),
+    ("anthropic", "anthropic", "httpx2, httpx", "0.16 to 2.12"),
+    ("groq", "groq", "httpx", "0.4 to 1.7"),
+    ("together", "together", "httpx", "2.0 to 3.1"),
+    ("mistralai", "mistralai", "httpx2, httpx", "1.0 to 3.7"),
+    ("google-genai", "google.genai", "httpx2, httpx, aiohttp", "1.10 to 3.4"),
+    ("cohere", "cohere", "httpx", "5.0 to 7.3"),
+    ("ollama", "ollama", "httpx", "0.3 to 0.6"),
+    ("boto3", "boto3", "botocore", "1.44"),
 )
 """Distribution, module, the stacks it sends through, versions that were tested."""
 
@@ -94,6 +101,7 @@ _SENDS: tuple[tuple[str, str, str], ...] = (
     ("httpx", "AsyncClient", "send"),
     ("httpx2", "Client", "send"),
     ("httpx2", "AsyncClient", "send"),
+    ("aiohttp", "ClientSession", "_request"),
 )
 """Module, class and the method that its seam hooks: a subclass that replaces it is not seen."""
 

@@ -19,7 +19,6 @@ from contract.shapes import (
     RESPONSE,
     UNREAD,
     USAGE,
-    at,
 )
 from contract.stage import UNKNOWN, WELL, Case, Expect, Stage
 from tokenmeter import attribute
@@ -50,11 +49,10 @@ class Kind:
     well: Expect = WELL
     left: Expect = UNREAD
     unread: Expect = UNREAD
-    needs: str | None = None
 
     def manager(self, stage: Stage) -> Any:
         """Give what can be entered: the stream itself, or its manager."""
-        return at(stage.client, self.path)(**self.asked)
+        return stage.at(self.path)(**self.asked)
 
     async def start(self, stage: Stage) -> Any:
         """Give the stream, which nobody will leave on the reader's behalf."""
@@ -107,7 +105,6 @@ KINDS = (
         path="chat.completions.stream",
         asked=CHAT | {"stream_options": USAGE},
         managed=True,
-        needs="chat.completions.stream",
     ),
     Kind(
         name="legacy completion stream",
@@ -128,7 +125,6 @@ KINDS = (
         path="responses.stream",
         asked=RESPONSE,
         managed=True,
-        needs="responses.stream",
     ),
     Kind(
         name="message stream",
@@ -196,7 +192,6 @@ class Exit:
             call=lambda stage: self.leave(kind, stage),
             script=self.script,
             events=(getattr(kind, self.sees),),
-            needs=kind.needs,
         )
 
 
@@ -351,8 +346,9 @@ def cancel_before_an_answer(path: str, asked: Any) -> Callable[[Stage], Any]:
     """Cancel a call while the server has not answered it."""
 
     async def call(stage: Stage) -> Any:
+        ask = stage.at(path)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: at(stage.client, path)(**asked))
+            tasks.start_soon(lambda: ask(**asked))
             assert await anyio.to_thread.run_sync(stage.gates[0].wait_reached)
             tasks.cancel_scope.cancel()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,16 +34,11 @@ class City(BaseModel):
 Call = Callable[..., Any]
 
 
-def at(client: Any, path: str) -> Any:
-    """Find ``chat.completions.create`` and the like on a client."""
-    return functools.reduce(getattr, path.split("."), client)
-
-
 def returning(path: str, asked: Any, **more: Any) -> Call:
     """Call and give the SDK's own object."""
 
     async def call(stage: Stage) -> Any:
-        return await do(at(stage.client, path)(**asked, **more))
+        return await do(stage.at(path)(**asked, **more))
 
     return call
 
@@ -53,7 +47,7 @@ def iterating(path: str, asked: Any, **more: Any) -> Call:
     """Call, and read the stream that comes to its end."""
 
     async def call(stage: Stage) -> Any:
-        stream = await do(at(stage.client, path)(**asked, stream=True, **more))
+        stream = await do(stage.at(path)(**asked, stream=True, **more))
         return [type(stream), *[item async for item in each(stream)]]
 
     return call
@@ -64,7 +58,7 @@ def raw(path: str, asked: Any, **more: Any) -> Call:
     resource, _, method = path.rpartition(".")
 
     async def call(stage: Stage) -> Any:
-        create = at(stage.client, f"{resource}.with_raw_response.{method}")
+        create = stage.at(f"{resource}.with_raw_response.{method}")
         response = await do(create(**asked, **more))
         parsed = [await do(response.parse()) for _ in range(2)]
         if not more.get("stream"):
@@ -79,7 +73,7 @@ def streaming(path: str, asked: Any, *reads: str, **more: Any) -> Call:
     resource, _, method = path.rpartition(".")
 
     async def call(stage: Stage) -> Any:
-        create = at(stage.client, f"{resource}.with_streaming_response.{method}")
+        create = stage.at(f"{resource}.with_streaming_response.{method}")
         async with opened(create(**asked, **more)) as response:
             return [response, *[await do(getattr(response, read)()) for read in reads]]
 
@@ -91,7 +85,7 @@ def streaming_lines(path: str, asked: Any, **more: Any) -> Call:
     resource, _, method = path.rpartition(".")
 
     async def call(stage: Stage) -> Any:
-        create = at(stage.client, f"{resource}.with_streaming_response.{method}")
+        create = stage.at(f"{resource}.with_streaming_response.{method}")
         async with opened(create(**asked, **more)) as response:
             return [line async for line in each(response.iter_lines())]
 
@@ -103,7 +97,7 @@ def streaming_parsed(path: str, asked: Any, **more: Any) -> Call:
     resource, _, method = path.rpartition(".")
 
     async def call(stage: Stage) -> Any:
-        create = at(stage.client, f"{resource}.with_streaming_response.{method}")
+        create = stage.at(f"{resource}.with_streaming_response.{method}")
         async with opened(create(**asked, stream=True, **more)) as response:
             stream = await do(response.parse())
             return [type(stream), *[item async for item in each(stream)]]
@@ -115,7 +109,7 @@ def helping(path: str, asked: Any, *final: str, over: str | None = None, **more:
     """Use a stream helper: read its events (or what is ``over`` them), then ask for its results."""
 
     async def call(stage: Stage) -> Any:
-        async with opened(at(stage.client, path)(**asked, **more)) as stream:
+        async with opened(stage.at(path)(**asked, **more)) as stream:
             read = stream if over is None else getattr(stream, over)
             seen = [item async for item in each(read)] if over or not final else []
             results = [await do(getattr(stream, name)()) for name in final]
@@ -137,7 +131,7 @@ def impatient(call: Call, read_s: float) -> Call:
     """Make the call with a read timeout."""
 
     async def hurried(stage: Stage) -> Any:
-        return await call(stage.copied(timeout=stage.sdk.Timeout(10, read=read_s)))
+        return await call(stage.saying(timeout=stage.sdk.Timeout(10, read=read_s)))
 
     return hurried
 
@@ -156,9 +150,9 @@ def at_once(path: str, asked: Any, items: int) -> Call:
     """Read items while the server stands still after as many; only then let it go on."""
 
     async def call(stage: Stage) -> Any:
-        patient = stage.copied(timeout=5)
+        patient = stage.saying(timeout=5)
         seen = []
-        async for item in each(await do(at(patient.client, path)(**asked, stream=True))):
+        async for item in each(await do(patient.at(path)(**asked, stream=True))):
             seen.append(item)
             if len(seen) == items:
                 stage.gates[0].open()
@@ -271,12 +265,10 @@ OPENAI = (
     openai(
         "chat parsed",
         returning("chat.completions.parse", CHAT, response_format=City),
-        needs="chat.completions.parse",
     ),
     openai(
         "beta chat parsed",
         returning("beta.chat.completions.parse", CHAT, response_format=City),
-        needs="beta.chat.completions.parse",
     ),
     openai("chat raw", raw(_CHAT, CHAT)),
     openai("chat streaming response parsed", streaming(_CHAT, CHAT, "parse")),
@@ -307,12 +299,11 @@ OPENAI = (
         "chat streaming response of a stream by lines",
         streaming_lines(_CHAT, CHAT, stream=True, stream_options=USAGE),
     ),
-    openai("chat helper", helping(_CHAT_HELPER, CHAT, stream_options=USAGE), needs=_CHAT_HELPER),
-    openai("chat helper without usage", helping(_CHAT_HELPER, CHAT), NO_USAGE, needs=_CHAT_HELPER),
+    openai("chat helper", helping(_CHAT_HELPER, CHAT, stream_options=USAGE)),
+    openai("chat helper without usage", helping(_CHAT_HELPER, CHAT), NO_USAGE),
     openai(
         "chat helper asked for its final completion",
         helping(_CHAT_HELPER, CHAT, "get_final_completion", stream_options=USAGE),
-        needs=_CHAT_HELPER,
     ),
     openai(
         "chat helper parsing what it reads",
@@ -324,12 +315,10 @@ OPENAI = (
             stream_options=USAGE,
             response_format=City,
         ),
-        needs=_CHAT_HELPER,
     ),
     openai(
         "beta chat helper",
         helping("beta.chat.completions.stream", CHAT, stream_options=USAGE),
-        needs="beta.chat.completions.stream",
     ),
     openai("chat with options", with_options(returning(_CHAT, CHAT), timeout=30)),
     openai(
@@ -354,18 +343,16 @@ OPENAI = (
     openai(
         "response parsed",
         returning("responses.parse", RESPONSE, text_format=City),
-        needs="responses.parse",
     ),
     openai("response raw", raw(_RESP, RESPONSE)),
     openai("response streaming parsed", streaming(_RESP, RESPONSE, "parse")),
     openai("response streaming never read", streaming(_RESP, RESPONSE), UNREAD),
     openai("response stream", iterating(_RESP, RESPONSE)),
     openai("response raw stream", raw(_RESP, RESPONSE, stream=True)),
-    openai("response helper", helping(_RESP_HELPER, RESPONSE), needs=_RESP_HELPER),
+    openai("response helper", helping(_RESP_HELPER, RESPONSE)),
     openai(
         "response helper asked for its final response",
         helping(_RESP_HELPER, RESPONSE, "get_final_response", tools=[RESPONSE_TOOL]),
-        needs=_RESP_HELPER,
     ),
     openai("response cut short", returning(_RESP, RESPONSE, max_output_tokens=2)),
     openai("response stream cut short", iterating(_RESP, RESPONSE, max_output_tokens=2)),
@@ -424,7 +411,6 @@ OPENAI = (
         helping(_CHAT_HELPER, CHAT, stream_options=USAGE),
         failed_inside("server_error", **UNKNOWN),
         script=(Answer(ending="error", stop_after=3),),
-        needs=_CHAT_HELPER,
     ),
     openai(
         "response stream with an error inside",
@@ -488,7 +474,6 @@ ANTHROPIC = (
     anthropic(
         "message parsed",
         returning("messages.parse", MESSAGE, output_format=City),
-        needs="messages.parse",
     ),
     anthropic("message cut short", returning(_MSG, MESSAGE | {"max_tokens": 2})),
     anthropic("message raw", raw(_MSG, MESSAGE)),
