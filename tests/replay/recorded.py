@@ -95,7 +95,7 @@ def truths_of(record: Record) -> list[Counts]:
     totals = [
         more.get("billed")
         or (
-            more.get("input_inclusive", _with_audio(truth)),
+            more.get("input_inclusive", _with_audio(record)),
             more.get("output_inclusive", truth["output_tokens"]),
         ),
         *(more[name] for name in ("invocation_metrics", "headers") if name in more),
@@ -103,8 +103,11 @@ def truths_of(record: Record) -> list[Counts]:
     return [Counts(*total, *parts) for total in totals]
 
 
-def _with_audio(truth: dict[str, Any]) -> int | None:
-    """Give the input with the audio that the provider's own total holds beside it (Mistral)."""
+def _with_audio(record: Record) -> int | None:
+    """Give the input with the audio that Mistral's own total holds beside it."""
+    truth = record["truth"]
+    if record["provider"] != "mistral":
+        return truth["input_tokens"]
     given, made, audio = truth["input_tokens"], truth["output_tokens"], truth["audio_in"]
     outside = audio and truth["total_tokens"] == (given or 0) + (made or 0) + audio
     return (given or 0) + audio if outside else given

@@ -36,8 +36,6 @@ from recorded import (
 HERE = Path(__file__).resolve().parent
 MODES = "sync,async,raw,helper,helper_async"
 RUNS = {"bare": MODES, "instrument": MODES, "wrap": "sync,async", "both": "sync,async"}
-HELD = ("groq", "together", "mistral", "cohere", "ollama")
-WRAPPED = ("own-hosts", "other-hosts", "held")  # wrap() promises nothing where no client is found
 ZEROES = (
     "wrong", "partial", "missing", "double", "broken", "invented", "shape_changed",
     "extra_requests", "cache_read_wrong", "cache_write_wrong", "reasoning_wrong",
@@ -64,9 +62,8 @@ class Replay:
 
     def group(self, record: Record) -> str:
         """Name the group a record is scored in."""
-        sdk = self.sdk_of(record)
-        if sdk not in ("openai", "anthropic", "bedrock"):
-            return "held" if sdk in HELD else "other-sdks"
+        if self.sdk_of(record) not in ("openai", "anthropic", "bedrock"):
+            return "other-sdks"
         return "own-hosts" if record["provider"] in ("openai", "anthropic") else "other-hosts"
 
     def write(self, records: Iterable[Record]) -> list[Path]:
@@ -228,31 +225,19 @@ def print_elsewhere(records: list[Record]) -> list[str]:
     return [f"{name}: not metered, and yet recognised" for name in taken]
 
 
-def covered(run: str, groups: list[Path]) -> list[Path]:
-    """Give the groups that a run is asked to meter."""
-    only = WRAPPED if run in ("wrap", "both") else ("",)
-    return [group for group in groups if group.name.startswith(only)]
-
-
 def verify(
     replay: Replay, records: list[Record], runs: dict[str, str], markdown: Path | None = None
 ) -> list[str]:
     """Replay and feed the records; return every fault found."""
     groups = replay.write(records)
     with ThreadPoolExecutor(2) as two:
-        started = {
-            run: two.submit(replay.drive, run, modes, covered(run, groups))
-            for run, modes in runs.items()
-        }
+        started = {run: two.submit(replay.drive, run, modes, groups) for run, modes in runs.items()}
     lines = {run: lines_of(drive.result()) for run, drive in started.items()}
     faults = []
-    group_of = {record["id"]: replay.group(record) for record in records}
     for run, modes in list(runs.items())[1:]:
-        names = [corpus.name.removesuffix(".jsonl.gz") for corpus in covered(run, groups)]
-        bare = {key: line for key, line in lines["bare"].items() if group_of[key[0]] in names}
-        faults += [f"{run}: {what}" for what in unplayed(bare, lines[run], modes)]
+        faults += [f"{run}: {what}" for what in unplayed(lines["bare"], lines[run], modes)]
         faults += [f"{run}: {what}" for what in miscounted(records, lines[run])]
-        for corpus in covered(run, groups):
+        for corpus in groups:
             score = replay.score(run, modes, corpus)
             print_score(run, corpus.name.removesuffix(".jsonl.gz"), score)
             faults += [f"{run} {corpus.name}: {what}" for what in faults_in(score)]
