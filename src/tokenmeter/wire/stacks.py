@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tokenmeter.wire import httpx
+from tokenmeter.wire import httpx, requests, urllib3
 from tokenmeter.wire.layer import Opener
 
 
@@ -36,7 +36,7 @@ class Stack(Protocol):
         ...
 
 
-STACKS: tuple[Stack, ...] = (httpx,)
+STACKS: tuple[Stack, ...] = (httpx, requests, urllib3)
 
 _PLACES = ("_client",)  # openai, anthropic, groq, together
 """Attributes of SDK clients that hold their HTTP clients, as dotted paths."""
