@@ -90,7 +90,7 @@ class ClientLayer(Sends):
 
     def __init__(self, meter: Opener, way: Way, client: Any) -> None:
         super().__init__(meter, way)
-        self._client = weakref.ref(client)
+        self._client = weakref.ref(client, lambda _: HOOKS.fall_for(self))
         self._before = client.__dict__.get(way.method)
         send = self.metered(self._send)
 

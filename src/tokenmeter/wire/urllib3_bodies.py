@@ -68,7 +68,17 @@ a subclass of urllib3's response need not be hashable (that of requests-cache is
 class _Body:
     """The body of one response; dropping that unread ends the call."""
 
-    __slots__ = ("_call", "_direct", "_head", "_reader", "_response", "_room", "busy", "guard")
+    __slots__ = (
+        "_call",
+        "_direct",
+        "_head",
+        "_reader",
+        "_response",
+        "_room",
+        "busy",
+        "guard",
+        "noting",
+    )
 
     def __init__(self, call: Call, head: Head, response: Any, guard: Guard) -> None:
         key = id(response)
@@ -77,7 +87,8 @@ class _Body:
             _bodies.pop(key, None)
             call.dropped()
 
-        self.busy = False
+        self.busy = False  # one of the hooked methods runs
+        self.noting = False  # and its hook takes what it gives, so that no hook beneath does
         self.guard = guard
         self._response = weakref.ref(response, gone)
         self._call = call
@@ -86,20 +97,21 @@ class _Body:
         self._direct: bool | None = None  # whether what is handed out is what the network gave
         self._room = 0  # so that the first chunk takes the longer way
 
-    def during(self, response: Any, read: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def during(self, response: Any, notes: bool, read: Callable[[], Any]) -> Any:
         """Read for the caller; what urllib3 closes meanwhile is not closed by the caller."""
-        outer, self.busy = self.busy, True
+        outer = self.busy, self.noting
+        self.busy, self.noting = True, self.noting or notes
         try:
-            return read(*args, **kwargs)
+            return read()
         except StopIteration:
             raise
         except BaseException as exc:
             self.guard.run(PLACE, self._raised, response, exc)
             raise
         finally:
-            self.busy = outer
+            self.busy, self.noting = outer
 
-    def took(self, response: Any, data: bytes | None, *, decoded: bool, last: bool) -> None:
+    def took(self, response: Any, data: bytes | None, *, decoded: Any, last: bool) -> None:
         """Take the next bytes, which may be the last."""
         if self._direct is None:
             self._direct = self._begin(response, decoded)
@@ -113,9 +125,9 @@ class _Body:
         if last or (self._direct and response.closed):
             self.ended(response)
 
-    def _begin(self, response: Any, decoded: bool) -> bool:
+    def _begin(self, response: Any, decoded: Any) -> bool:
         """Prepare for what the first read shows: whether urllib3 undoes the encoding."""
-        left = encoding_left(response, decoded=decoded)
+        left = encoding_left(response, decoded=bool(decoded))
         if left is not None:
             self._reader = _start(self._call, self._head, left)
         return left is not None or "content-encoding" not in response.headers
@@ -145,9 +157,9 @@ def _reading(read: Send, *, at_once: bool) -> Send:
 
     def hook(response: Any, *args: Any, **kwargs: Any) -> Any:
         body = _bodies.get(id(response))
-        if body is None:
+        if body is None or body.noting:
             return read(response, *args, **kwargs)
-        data = body.during(response, read, response, *args, **kwargs)
+        data = body.during(response, True, lambda: read(response, *args, **kwargs))
         amount, decoded = _wanted(*args, **kwargs)
         decoded = response.decode_content if decoded is None else decoded
         last = (at_once and (amount is None or amount < 0)) or (not data and amount != 0)
@@ -163,24 +175,22 @@ def _iterating(iterate: Send, *, notes: bool) -> Send:
     def hook(response: Any, *args: Any, **kwargs: Any) -> Any:
         chunks = iterate(response, *args, **kwargs)
         body = _bodies.get(id(response))
-        if body is None:
-            return chunks
-        amount, decoded = _wanted(*args, **kwargs)
-        took = functools.partial(body.took, response, decoded=bool(decoded), last=False)
-        return passed_on(body, response, chunks, took if notes else None, ends=amount != 0)
+        return chunks if body is None else passed_on(body, response, chunks, *args, **kwargs)
 
     def passed_on(
-        body: _Body, response: Any, chunks: Iterator[bytes], took: Any, *, ends: bool
+        body: _Body, response: Any, chunks: Iterator[bytes], *args: Any, **kwargs: Any
     ) -> Iterator[bytes]:
+        amount, decoded = _wanted(*args, **kwargs)
         while True:
+            takes = notes and not body.noting
             try:
-                chunk = body.during(response, next, chunks)
+                chunk = body.during(response, notes, chunks.__next__)
             except StopIteration:
                 break
-            if took is not None:
-                body.guard.run(PLACE, took, chunk)
+            if takes:
+                body.guard.run(PLACE, body.took, response, chunk, decoded=decoded, last=False)
             yield chunk
-        if ends:
+        if amount != 0:
             body.guard.run(PLACE, body.ended, response)
 
     return hook
@@ -206,7 +216,8 @@ def _closing(close: Send) -> Send:
 class _Hooks:
     """Hooks on classes of urllib3, which stand while somebody needs them or a body is open.
 
-    They are needed and let go of in any thread, and let go of where no lock may be taken.
+    They are needed and let go of in any thread, and let go of where no lock may be taken; to have
+    one twice does no harm.
     """
 
     def __init__(self, places: dict[tuple[str, str], Callable[[Send], Send]]) -> None:
@@ -231,7 +242,6 @@ class _Hooks:
         for (owner, name), (before, hook) in list(self._standing.items()):
             if owner.__dict__.get(name) is hook:
                 setattr(owner, name, before)
-                self._standing.pop((owner, name), None)
         if self._needed():  # by somebody who came meanwhile
             self._stand()
 
@@ -242,11 +252,19 @@ class _Hooks:
         for (kind, name), make in self.places.items():
             owner = getattr(sys.modules[LIBRARY], kind)
             before = owner.__dict__.get(name)
-            if before is None or (owner, name) in self._standing:
+            stands = self._standing.get((owner, name))
+            if before is None or (stands is not None and stands[1] in _layers(before)):
                 continue
             hook = functools.wraps(before)(make(before))
-            if self._standing.setdefault((owner, name), (before, hook))[1] is hook:
-                setattr(owner, name, hook)
+            self._standing[owner, name] = (before, hook)
+            setattr(owner, name, hook)
+
+
+def _layers(method: Send | None) -> Iterator[Send]:
+    """Give a method and what it was patched over, as far as the patches say."""
+    while method is not None:
+        yield method
+        method = getattr(method, "__wrapped__", None)
 
 
 HOOKS = _Hooks(
