@@ -66,9 +66,9 @@ class Layer:
         return undo
 
 
-def land(call: Call, token: Token[Claim | None]) -> None:
-    """Say that the request of a call is no longer in flight, and give up its claim."""
-    call.in_flight = False
+def land(holder: Claim, token: Token[Claim | None]) -> None:
+    """Say that what holds a claim is no longer in flight, and give up its claim."""
+    holder.in_flight = False
     try:  # noqa: SIM105 - contextlib.suppress is three calls more, on the path of every call
         claim.reset(token)
     except ValueError:

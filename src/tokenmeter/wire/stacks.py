@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tokenmeter.wire import aiohttp, botocore, httpx, lazy
+from tokenmeter.wire import aiohttp, botocore, httpx, lazy, requests, urllib3
 from tokenmeter.wire.layer import Opener
 
 
@@ -36,7 +36,7 @@ class Stack(Protocol):
         ...
 
 
-STACKS: tuple[Stack, ...] = (httpx, aiohttp, botocore, lazy)
+STACKS: tuple[Stack, ...] = (httpx, aiohttp, botocore, requests, urllib3, lazy)
 
 _PLACES = (
     "_client",  # openai, anthropic, groq, together
