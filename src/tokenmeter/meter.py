@@ -177,8 +177,9 @@ class Meter:
         an HTTP client of its own is a new client.
 
         Args:
-            client: A client of an SDK that sits on httpx or httpx2 (openai, anthropic and others),
-                or a client of these libraries themselves, or a session of aiohttp.
+            client: A client of an SDK (openai, anthropic, google-genai, boto3 for Bedrock,
+                mistralai, cohere, groq, together, ollama), or a client or session of httpx, httpx2,
+                aiohttp, requests or urllib3.
 
         Raises:
             CannotWrapError: The object holds no such HTTP client.
@@ -362,8 +363,9 @@ def _http_clients(client: object) -> list[tuple[Any, Stack]]:
     found = clients_in(client)
     if not found:
         raise CannotWrapError(
-            f"wrap() takes a client of an SDK that sits on httpx or httpx2, such as OpenAI() or "
-            f"Anthropic(), an httpx client or an aiohttp session; got {_named(client)}. "
+            f"wrap() takes a client of an SDK, such as OpenAI(), Anthropic() or "
+            f"boto3.client('bedrock-runtime'), or an HTTP client of httpx, aiohttp, requests or "
+            f"urllib3; got {_named(client)}. "
             f"For anything else call tokenmeter.instrument(), which meters every client in the "
             f"process, or decorate your own function with @tokenmeter.metered"
         )
