@@ -46,7 +46,8 @@ SSE = "content-type: text/event-stream"
 CHUNKED = "transfer-encoding: chunked"
 CLOSE = "connection: close"
 STREAMED = [head(SSE, CHUNKED, CLOSE), *chunked(*EVENTS)]
-IS_OLD = urllib3.__version__.startswith("1.")
+VERSION = tuple(map(int, urllib3.__version__.split(".")[:2]))
+IS_OLD = VERSION < (2, 0)
 
 
 def plain(body: bytes = PLAIN, *headers: str, status: str = "200 OK") -> list[Piece]:
@@ -323,12 +324,13 @@ RAW_READS: dict[str, Reads] = {
     "text": text_of,
     "buffered": lambda raw: io.BufferedReader(raw, 64).read(),
     "data": lambda raw: raw.data,
-    "read in two, then dry": lambda raw: [raw.read(60), raw.read(), raw.read(), raw.read(5)],
 }
 if not IS_OLD:
     # joined, because read1 gives what has come by then
     RAW_READS["read1"] = lambda raw: b"".join(loop(raw.read1))
     RAW_READS["read1 by amount, decoded"] = lambda raw: b"".join(loop(lambda: raw.read1(40, True)))
+if VERSION >= (2, 6):  # in 2.0 to read the rest loses some of it
+    RAW_READS["read in two"] = lambda raw: [raw.read(60), raw.read(), raw.read(), raw.read(5)]
 
 RESPONSE_READS: dict[str, Reads] = {
     "content": lambda response: response.content,
@@ -355,13 +357,30 @@ def test_a_stream_counts_the_same_however_it_travels_and_is_read(
         response = post(stream=True)
         return RAW_READS[read](way.raw(response))
 
-    answer = sent(framing, encoding)
-    seen, _ = play(library, answer, reads, "bare")
-    if isinstance(seen, tuple):  # the library cannot read this so, and says so to its caller
-        again, events = play(library, answer, reads, "wrap")
-        assert (again, len(events)) == (seen, 1)
+    prove_reading(library, sent(framing, encoding), reads, encoding)
+
+
+def prove_reading(way: Way, answer: list[Piece], reads: Any, encoding: str) -> None:
+    """Prove that what was read as a whole is counted; some versions of urllib3 give less."""
+    seen, _ = play(way, answer, reads, "bare")
+    if joined(seen) in answer_bodies(encoding):
+        prove(way, answer, reads, COUNTED, wirings=SOME[encoding == "gzip"])
     else:
-        prove(library, answer, reads, COUNTED, wirings=SOME[encoding == "gzip"])
+        assert isinstance(seen, tuple) or VERSION < (2, 6) or encoding == "zstd"
+        again, events = play(way, answer, reads, "wrap")
+        assert (again, len(events)) == (seen, 1)
+
+
+def answer_bodies(encoding: str) -> tuple[bytes, ...]:
+    compressed = ENCODINGS[encoding][1](STREAM)
+    return STREAM, compressed, STREAM.replace(b"\n", b"")
+
+
+def joined(seen: Any) -> bytes:
+    """Give all the bytes in what was seen."""
+    if isinstance(seen, list):
+        return b"".join(map(joined, seen))
+    return seen.encode() if isinstance(seen, str) else seen
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -373,8 +392,7 @@ def test_a_stream_of_requests_counts_the_same_however_it_travels_and_is_read(
     def reads(way: Way, post: Any) -> Any:
         return RESPONSE_READS[read](post(stream=True))
 
-    answer = sent(framing, encoding)
-    prove(Requests(), answer, reads, COUNTED, wirings=SOME[encoding == "gzip"])
+    prove_reading(Requests(), sent(framing, encoding), reads, encoding)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -581,12 +599,12 @@ def test_a_stream_that_fails_fails_for_its_reader_as_ever_and_is_seen_once(
 
 def test_an_answer_whose_body_is_cut_is_failed_and_unknown(way: Way) -> None:
     answer = [head("content-length: 500", CLOSE) + PLAIN]
-    if IS_OLD:  # which gives a short body for a whole one
-        prove(way, answer, lambda way, post: way.whole(post()), COUNTED)
-    else:
-        prove(way, answer, lambda way, post: way.whole(post()), (*UNKNOWN, "failed"))
+    takes_it_for_whole = IS_OLD and isinstance(way, Requests)
+    expected = COUNTED if takes_it_for_whole else (*UNKNOWN, "failed")
+    prove(way, answer, lambda way, post: way.whole(post()), expected)
 
 
+@pytest.mark.skipif(IS_OLD, reason="there it ends the body")
 def test_an_error_of_the_callers_own_ends_no_stream(library: Way) -> None:
     def reads(way: Way, post: Any) -> Any:
         raw = way.raw(post(stream=True))
@@ -1329,10 +1347,14 @@ def test_threads_that_share_a_client_are_counted_one_by_one(
     assert {e.status for e in events} == {"completed"}
 
 
+WARNINGS = ("-W", "error", "-W", "ignore::ImportWarning", "-W", "ignore::DeprecationWarning")
+"""urllib3 1.26 warns in newer versions of Python."""
+
+
 def python(program: str) -> str:
     """Run a program in a new interpreter in which warnings are errors, and give what it printed."""
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        [sys.executable, *WARNINGS, "-c", textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

@@ -122,7 +122,7 @@ class _Body:
                 self._call.first()
                 self._reader.scan()
                 self._room = BATCH
-        if last or (self._direct and response.closed):
+        if last or (self._direct and _at_end(response)):
             self.ended(response)
 
     def _begin(self, response: Any, decoded: Any) -> bool:
@@ -143,7 +143,7 @@ class _Body:
 
     def _raised(self, response: Any, exc: BaseException) -> None:
         """Close the call, unless the body can still be read: a wrong argument ends nothing."""
-        if response.closed or type(exc).__name__ == "DecodeError":
+        if _at_end(response) or type(exc).__name__ == "DecodeError":
             self._end(response, functools.partial(self._call.interrupted, exc))
 
     def _end(self, response: Any, end: Callable[[], None]) -> None:
@@ -162,7 +162,9 @@ def _reading(read: Send, *, at_once: bool) -> Send:
         data = body.during(response, True, lambda: read(response, *args, **kwargs))
         amount, decoded = _wanted(*args, **kwargs)
         decoded = response.decode_content if decoded is None else decoded
-        last = (at_once and (amount is None or amount < 0)) or (not data and amount != 0)
+        # Nothing is not the end: before urllib3 2 it may only mean that nothing is decoded yet.
+        dry = not data and amount != 0 and _at_end(response)
+        last = dry or (at_once and (amount is None or amount < 0))
         body.guard.run(PLACE, body.took, response, data, decoded=decoded, last=last)
         return data
 
@@ -194,6 +196,11 @@ def _iterating(iterate: Send, *, notes: bool) -> Send:
             body.guard.run(PLACE, body.ended, response)
 
     return hook
+
+
+def _at_end(response: Any) -> bool:
+    """Say whether no more comes from the network, or the body was closed."""
+    return bool(response.closed or response.isclosed())
 
 
 def _wanted(amt: Any = None, decode_content: Any = None, *_: Any, **__: Any) -> tuple[Any, Any]:
