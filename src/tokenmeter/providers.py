@@ -352,6 +352,7 @@ FORMATS: tuple[Format, ...] = (
         only=("mistral_ai",),
     ),
     Format("/v1/audio/transcriptions", _VOXTRAL, "transcription", only=("mistral_ai",)),
+    Format("/v1/ocr", "mistral_ocr:MistralOcr", "ocr", "mistral_ai"),
     *_GOOGLE,
     # what OpenAI and Anthropic defined and many speak
     Format("/chat/completions", _CHAT, "chat", _ANY),
