@@ -80,6 +80,8 @@ STACKS: tuple[tuple[str, str, str], ...] = (
     ("aiohttp", "aiohttp", "3.8 to 3.14"),
     ("botocore", "botocore", "1.44"),
     ("aiobotocore", "aiobotocore", "3.10"),
+    ("requests", "requests", "2.28 to 2.34"),
+    ("urllib3", "urllib3", "1.26 to 2.8"),
 )
 """Distribution, module, versions that were tested."""
 
@@ -102,6 +104,9 @@ _SENDS: tuple[tuple[str, str, str], ...] = (
     ("httpx2", "Client", "send"),
     ("httpx2", "AsyncClient", "send"),
     ("aiohttp", "ClientSession", "_request"),
+    ("requests", "Session", "send"),
+    ("urllib3", "PoolManager", "urlopen"),
+    ("urllib3", "HTTPConnectionPool", "urlopen"),
 )
 """Module, class and the method that its seam hooks: a subclass that replaces it is not seen."""
 

@@ -178,7 +178,8 @@ class Meter:
 
         Args:
             client: A client of an SDK that sits on httpx or httpx2 (openai, anthropic and others),
-                or a client of these libraries themselves, or a session of aiohttp.
+                or a client of these libraries themselves, a session of aiohttp or requests, or
+                a pool manager or pool of urllib3.
 
         Raises:
             CannotWrapError: The object holds no such HTTP client.
@@ -363,7 +364,8 @@ def _http_clients(client: object) -> list[tuple[Any, Stack]]:
     if not found:
         raise CannotWrapError(
             f"wrap() takes a client of an SDK that sits on httpx or httpx2, such as OpenAI() or "
-            f"Anthropic(), an httpx client or an aiohttp session; got {_named(client)}. "
+            f"Anthropic(), an httpx client, a session of aiohttp or requests or a pool of urllib3; "
+            f"got {_named(client)}. "
             f"For anything else call tokenmeter.instrument(), which meters every client in the "
             f"process, or decorate your own function with @tokenmeter.metered"
         )
