@@ -105,6 +105,7 @@ _SENDS: tuple[tuple[str, str, str], ...] = (
     ("httpx2", "AsyncClient", "send"),
     ("aiohttp", "ClientSession", "_request"),
     ("requests", "Session", "send"),
+    ("urllib3", "PoolManager", "urlopen"),
     ("urllib3", "HTTPConnectionPool", "urlopen"),
 )
 """Module, class and the method that its seam hooks: a subclass that replaces it is not seen."""

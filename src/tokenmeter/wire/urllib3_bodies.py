@@ -257,8 +257,8 @@ class _Hooks:
 
     def _stand(self) -> None:
         for (kind, name), make in self.places.items():
-            owner = getattr(sys.modules[LIBRARY], kind)
-            before = owner.__dict__.get(name)
+            owner: Any = getattr(sys.modules.get(LIBRARY), kind, None)
+            before = getattr(owner, "__dict__", {}).get(name)
             stands = self._standing.get((owner, name))
             if before is None or (stands is not None and stands[1] in _layers(before)):
                 continue
