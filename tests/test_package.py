@@ -165,3 +165,18 @@ def test_broad_catching_happens_in_the_guard_alone() -> None:
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     }
     assert broad <= {"tokenmeter.guard"}
+
+
+SHARED = {"fields", "objects", "own", "openai_usage"}
+"""Files of the dialects that are no wire format."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for module, path in MODULES.items() if re.match(r"tokenmeter\.dialects\.", module)],
+    ids=lambda path: path.stem,
+)
+def test_a_dialect_cites_its_sources_and_the_day_they_were_read(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text())) or ""
+    cites = "https://" in said and re.search(r"read\s+20\d\d-\d\d-\d\d", said)
+    assert cites or path.stem in SHARED

@@ -436,15 +436,23 @@ class Router(dict[tuple[str, str, str], Route | None]):
 
     def _find(self, method: str, host: str, path: str) -> Route | None:
         path = path.partition("?")[0]
-        for row in (*self._rows, *FORMATS):
-            if row.method == method and (fit := _fit(row.path, path)):
-                provider, region = self._provider(host)
-                provider = _behind(provider, path)
-                if _fits(row, provider):
-                    named = {"region": region} | _named(fit)
-                    return _route(row, provider, host, path, named)
-        if method == "POST" and self._provider(host)[0]:
+        provider, region = self._provider(host)
+        provider = _behind(provider, path)
+        row = self._row(method, provider, path)
+        if row is not None:
+            return _route(row, provider, host, path, region)
+        if method == "POST" and provider is not None:
             self._remember(host, path)
+        return None
+
+    def row(self, method: str, host: str, path: str) -> Format | None:
+        """Give the row of the table that fits a request; ``None``: it asks no model."""
+        return self._row(method, _behind(self._provider(host)[0], path), path)
+
+    def _row(self, method: str, provider: str | None, path: str) -> Format | None:
+        for row in (*self._rows, *FORMATS):
+            if row.method == method and _fit(row.path, path) and _fits(row, provider):
+                return row
         return None
 
     def _remember(self, host: str, path: str) -> None:
@@ -484,14 +492,11 @@ def _fits(row: Format, provider: str | None) -> bool:
     return not row.only or provider in row.only
 
 
-def _route(
-    row: Format, provider: str | None, host: str, path: str, named: Mapping[str, str | None]
-) -> Route | None:
-    name = provider or row.unlisted
-    if name is None:
-        return None
+def _route(row: Format, provider: str | None, host: str, path: str, region: str | None) -> Route:
+    fit = _fit(row.path, path)
+    named = {} if fit is None else _named(fit)
     return Route(
-        provider=name,
+        provider=provider or row.unlisted,
         host=host,
         operation=row.operation,
         dialect=_load(row.dialect) if isinstance(row.dialect, str) else row.dialect,
@@ -499,7 +504,7 @@ def _route(
         fetches=row.fetches,
         model=named.get("model"),
         stream=row.stream,
-        region=named.get("region"),
+        region=named.get("region", region),
         path=path,
         served=named.get("served"),
     )

@@ -10,10 +10,8 @@ library is imported here.
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
-import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -21,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from tokenmeter.call import Call
 from tokenmeter.wire.botocore_bodies import observe
-from tokenmeter.wire.claim import claim
-from tokenmeter.wire.layer import Layer, Opener, Send, land, on_import
+from tokenmeter.wire.layer import Opener, on_import
+from tokenmeter.wire.sends import ClassSends, ClientSends, Way
 
 SESSIONS = {
     "botocore.httpsession": "URLLib3Session",
@@ -50,58 +48,15 @@ _ATTEMPTS = "amz-sdk-request"
 _ATTEMPT = re.compile(r"\battempt=(\d+)")
 
 
-class _Sends(Layer):
-    """A layer on ``send``."""
+def _target(request: Any) -> tuple[str, str, str] | None:
+    """Say where a request goes.
 
-    def begin(self, request: Any) -> Call | None:
-        """Open a call for a request, or ``None`` to pass through.
-
-        No AWS service asks a model by another method, and most requests of S3 go no further.
-        """
-        if request.method != "POST" or self.passes():
-            return None
-        url = urlsplit(str(request.url))
-        return self.meter.open("POST", url.hostname or "", unquote(url.path))
-
-    def meter_send(self, send: Send, *, is_async: bool) -> Send:
-        """Give a ``send`` that meters what goes through it, of the same colour and signature."""
-        guard, begin = self.meter.guard, self.begin
-
-        def sync_send(*args: Any, **kwargs: Any) -> Any:
-            request: Any = kwargs["request"] if "request" in kwargs else args[-1]
-            call = guard.run(_PLACE, begin, request)
-            if call is None:
-                return send(*args, **kwargs)
-            token = claim.set(call)
-            try:
-                response = send(*args, **kwargs)
-            except BaseException as exc:
-                land(call, token)
-                guard.run(_PLACE, _fail, call, request, exc)
-                raise
-            land(call, token)
-            if not guard.done(_PLACE, _observe, call, request, response):
-                guard.run(_PLACE, call.lost, None)
-            return response
-
-        async def async_send(*args: Any, **kwargs: Any) -> Any:
-            request: Any = kwargs["request"] if "request" in kwargs else args[-1]
-            call = guard.run(_PLACE, begin, request)
-            if call is None:
-                return await send(*args, **kwargs)
-            token = claim.set(call)
-            try:
-                response = await send(*args, **kwargs)
-            except BaseException as exc:
-                land(call, token)
-                guard.run(_PLACE, _fail, call, request, exc)
-                raise
-            land(call, token)
-            if not guard.done(_PLACE, _observe, call, request, response):
-                guard.run(_PLACE, call.lost, None)
-            return response
-
-        return async_send if is_async else sync_send
+    No AWS service asks a model by another method, and most requests of S3 go no further.
+    """
+    if request.method != "POST":
+        return None
+    url = urlsplit(str(request.url))
+    return "POST", url.hostname or "", unquote(url.path)
 
 
 def _fail(call: Call, request: Any, exc: BaseException) -> None:
@@ -109,7 +64,7 @@ def _fail(call: Call, request: Any, exc: BaseException) -> None:
     call.failed(exc, unsent=type(exc).__name__ in _UNSENT)
 
 
-def _observe(call: Call, request: Any, response: Any) -> None:
+def _observe(call: Call, request: Any, response: Any, _is_async: bool) -> None:
     """Read the response when its body is in memory, else observe the reading of it."""
     _ask(call, request)
     if request.stream_output:
@@ -154,48 +109,13 @@ def is_client(thing: object) -> bool:
     return client.meta.service_model.service_name in SERVICES
 
 
-def hook_client(client: Any, meter: Opener) -> _ClientLayer:
+_WAY = Way(_PLACE, _target, _fail, _observe)
+
+
+def hook_client(client: Any, meter: Opener) -> ClientSends:
     """Hook the session of one client; both are held weakly, so that they die as they would."""
-    return _ClientLayer(meter, client._endpoint.http_session)
-
-
-class _ClientLayer(_Sends):
-    def __init__(self, meter: Opener, session: Any) -> None:
-        super().__init__(meter)
-        self._session = weakref.ref(session)
-        self._before: Send | None = session.__dict__.get("send")
-        send = self._before or self._class_send
-        metered = self.meter_send(send, is_async=_is_async(session.__class__))
-        original: Send = self._before or session.__class__.send
-        self._hook: Send = functools.wraps(original)(metered)
-        session.send = self._hook
-
-    def _class_send(self, *args: Any, **kwargs: Any) -> Any:
-        session = self._session()
-        if session is None:
-            raise ReferenceError("the HTTP session is gone; only its send method was kept")
-        send: Send = session.__class__.send
-        return send(session, *args, **kwargs)
-
-    def undo(self) -> None:
-        """Take the hook off, or leave it passing through when somebody patched over it."""
-        self.active = False
-        session = self._session()
-        if session is None or session.__dict__.get("send") is not self._hook:
-            return
-        if self._before is None:
-            del session.send
-        else:
-            session.send = self._before
-
-
-class _ClassLayer(_Sends):
-    def __init__(self, meter: Opener, library: ModuleType) -> None:
-        super().__init__(meter)
-        name = SESSIONS[library.__name__]
-        is_async = _is_async(getattr(library, name))
-        make = functools.partial(self.meter_send, is_async=is_async)
-        self.undo = self.patch(library, f"{name}.send", make)
+    session = client._endpoint.http_session
+    return ClientSends(meter, _WAY, session, is_async=_is_async(session.__class__))
 
 
 def _is_async(kind: type) -> bool:
@@ -204,4 +124,10 @@ def _is_async(kind: type) -> bool:
 
 def hook_libraries(meter: Opener) -> Callable[[], None]:
     """Hook the classes of sessions, now or when they are imported; gives the undo."""
-    return on_import(meter, tuple(SESSIONS), lambda library: [_ClassLayer(meter, library)])
+
+    def hook(library: ModuleType) -> list[ClassSends]:
+        name = SESSIONS[library.__name__]
+        is_async = _is_async(getattr(library, name))
+        return [ClassSends(meter, _WAY, library, name, is_async=is_async)]
+
+    return on_import(meter, tuple(SESSIONS), hook)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import functools
 import sys
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 from tokenmeter.call import Call
 from tokenmeter.wire.body import BATCH, StreamReader
-from tokenmeter.wire.claim import claim
-from tokenmeter.wire.layer import Layer, Opener, Send, land, on_import
+from tokenmeter.wire.layer import Opener, on_import
+from tokenmeter.wire.sends import ClassSends, ClientSends, Way
 
 LIBRARIES = ("httpx", "httpx2")
 CLIENTS = ("Client", "AsyncClient")
@@ -40,55 +39,9 @@ _RETRY_COUNT = "x-stainless-retry-count"
 """Request header in which openai's and anthropic's SDKs number their attempts from 0."""
 
 
-class _Sends(Layer):
-    """A layer on ``send``."""
-
-    def begin(self, request: Any) -> Call | None:
-        """Open a call for a request, or ``None`` to pass through."""
-        if self.passes():
-            return None
-        url = request.url
-        return self.meter.open(request.method, url.host, url.path)
-
-    def meter_send(self, send: Send, *, is_async: bool) -> Send:
-        """Give a ``send`` that meters what goes through it, of the same colour and signature."""
-        guard, begin = self.meter.guard, self.begin
-
-        def sync_send(*args: Any, **kwargs: Any) -> Any:
-            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
-            call = guard.run(_PLACE, begin, request)
-            if call is None:
-                return send(*args, **kwargs)
-            token = claim.set(call)
-            try:
-                response = send(*args, **kwargs)
-            except BaseException as exc:
-                land(call, token)
-                guard.run(_PLACE, _fail, call, request, exc)
-                raise
-            land(call, token)
-            if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
-                guard.run(_PLACE, call.lost, None)
-            return response
-
-        async def async_send(*args: Any, **kwargs: Any) -> Any:
-            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
-            call = guard.run(_PLACE, begin, request)
-            if call is None:
-                return await send(*args, **kwargs)
-            token = claim.set(call)
-            try:
-                response = await send(*args, **kwargs)
-            except BaseException as exc:
-                land(call, token)
-                guard.run(_PLACE, _fail, call, request, exc)
-                raise
-            land(call, token)
-            if guard.run(_PLACE, _observe, call, request, response, is_async) is None:
-                guard.run(_PLACE, call.lost, None)
-            return response
-
-        return async_send if is_async else sync_send
+def _target(request: Any) -> tuple[str, str, str]:
+    url = request.url
+    return request.method, url.host, url.path
 
 
 def _fail(call: Call, request: Any, exc: BaseException) -> None:
@@ -96,23 +49,22 @@ def _fail(call: Call, request: Any, exc: BaseException) -> None:
     call.failed(exc, unsent=type(exc).__name__ in _UNSENT)
 
 
-def _observe(call: Call, request: Any, response: Any, is_async: bool) -> bool:
-    """Read the response when its body is in memory, else observe its stream; true when done."""
+def _observe(call: Call, request: Any, response: Any, is_async: bool) -> None:
+    """Read the response when its body is in memory, else observe its stream."""
     call.asked(_body_in_memory(request), request.headers.get(_RETRY_COUNT))
     extensions = response.extensions  # marks of hishel 0.x and 1.x: no server answered
     cached = bool(extensions.get("from_cache") or extensions.get("hishel_from_cache"))
     if response.is_stream_consumed:
         call.answered(response.status_code, response.headers, _content(response), cached=cached)
-        return True
+        return
     base, wrapper = _observed(_library(response.__class__), is_async)
     if not isinstance(response.stream, base):
         call.lost(response.status_code)
-        return True
+        return
     headers = response.headers
     encoding = headers.get("content-encoding")
     reader = call.streaming(response.status_code, headers, encoding, cached=cached)
     response.stream = wrapper(response.stream, call, reader)
-    return True
 
 
 def _body_in_memory(request: Any) -> bytes | None:
@@ -281,51 +233,21 @@ def _client_classes() -> Iterator[tuple[type, type]]:
             yield library.Client, library.AsyncClient
 
 
-def hook_client(client: Any, meter: Opener) -> _ClientLayer:
+_WAY = Way(_PLACE, _target, _fail, _observe)
+
+
+def hook_client(client: Any, meter: Opener) -> ClientSends:
     """Hook one client; it is held weakly, so that it dies as it would without the hook."""
-    layer = _ClientLayer(meter, client)
-    client.send = layer.hook
-    return layer
-
-
-class _ClientLayer(_Sends):
-    def __init__(self, meter: Opener, client: Any) -> None:
-        super().__init__(meter)
-        self._client = weakref.ref(client)
-        self._before = client.__dict__.get("send")
-        send = self._before or self._class_send
-        metered = self.meter_send(send, is_async=is_async_client(client))
-        original: Send = self._before or client.__class__.send
-        self.hook: Send = functools.wraps(original)(metered)
-
-    def _class_send(self, *args: Any, **kwargs: Any) -> Any:
-        client = self._client()
-        if client is None:
-            raise ReferenceError("the HTTP client is gone; only its send method was kept")
-        send: Send = client.__class__.send
-        return send(client, *args, **kwargs)
-
-    def undo(self) -> None:
-        """Take the hook off, or leave it passing through when somebody patched over it."""
-        self.active = False
-        client = self._client()
-        if client is None or client.__dict__.get("send") is not self.hook:
-            return
-        if self._before is None:
-            del client.send
-        else:
-            client.send = self._before
-
-
-class _ClassLayer(_Sends):
-    def __init__(self, meter: Opener, library: ModuleType, name: str) -> None:
-        super().__init__(meter)
-        make = functools.partial(self.meter_send, is_async=name.startswith("Async"))
-        self.undo = self.patch(library, f"{name}.send", make)
+    return ClientSends(meter, _WAY, client, is_async=is_async_client(client))
 
 
 def hook_libraries(meter: Opener) -> Callable[[], None]:
     """Hook the client classes of both libraries, now or when they are imported; gives the undo."""
-    return on_import(
-        meter, LIBRARIES, lambda library: [_ClassLayer(meter, library, name) for name in CLIENTS]
-    )
+
+    def hook(library: ModuleType) -> list[ClassSends]:
+        return [
+            ClassSends(meter, _WAY, library, name, is_async=name.startswith("Async"))
+            for name in CLIENTS
+        ]
+
+    return on_import(meter, LIBRARIES, hook)

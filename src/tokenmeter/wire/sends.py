@@ -1,0 +1,124 @@
+"""A seam on a method ``send`` of some library's client: one piece of logic for both colours."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from tokenmeter.call import Call
+from tokenmeter.wire.claim import claim
+from tokenmeter.wire.layer import Layer, Opener, Send, land
+
+
+class Way(NamedTuple):
+    """What is special about a library.
+
+    Args:
+        place: The seam's name in the log.
+        target: Gives the method, the host and the path of a request; ``None``: it asks no model.
+        failed: Closes the call of a request that got no response.
+        observe: Reads a response, or begins to observe it; the flag says whether it is async.
+    """
+
+    place: str
+    target: Callable[[Any], tuple[str, str, str] | None]
+    failed: Callable[[Call, Any, BaseException], object]
+    observe: Callable[[Call, Any, Any, bool], object]
+
+
+class _Sends(Layer):
+    """A layer on ``send``."""
+
+    def __init__(self, meter: Opener, way: Way) -> None:
+        super().__init__(meter)
+        self._way = way
+
+    def _begin(self, request: Any) -> Call | None:
+        """Open a call for a request, or ``None`` to pass through."""
+        target = None if self.passes() else self._way.target(request)
+        return None if target is None else self.meter.open(*target)
+
+    def _metered(self, send: Send, *, is_async: bool) -> Send:
+        """Give a ``send`` that meters what goes through it, of the same colour and signature."""
+        guard, begin, (place, _, failed, observe) = self.meter.guard, self._begin, self._way
+
+        def sync_send(*args: Any, **kwargs: Any) -> Any:
+            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
+            call = guard.run(place, begin, request)
+            if call is None:
+                return send(*args, **kwargs)
+            token = claim.set(call)
+            try:
+                response = send(*args, **kwargs)
+            except BaseException as exc:
+                land(call, token)
+                guard.run(place, failed, call, request, exc)
+                raise
+            land(call, token)
+            if not guard.done(place, observe, call, request, response, is_async):
+                guard.run(place, call.lost, None)
+            return response
+
+        async def async_send(*args: Any, **kwargs: Any) -> Any:
+            request = args[-1] if "request" not in kwargs and args else kwargs.get("request")
+            call = guard.run(place, begin, request)
+            if call is None:
+                return await send(*args, **kwargs)
+            token = claim.set(call)
+            try:
+                response = await send(*args, **kwargs)
+            except BaseException as exc:
+                land(call, token)
+                guard.run(place, failed, call, request, exc)
+                raise
+            land(call, token)
+            if not guard.done(place, observe, call, request, response, is_async):
+                guard.run(place, call.lost, None)
+            return response
+
+        return async_send if is_async else sync_send
+
+
+class ClientSends(_Sends):
+    """A layer on ``send`` of one client, which is held weakly, so that it dies as it would."""
+
+    def __init__(self, meter: Opener, way: Way, client: Any, *, is_async: bool) -> None:
+        super().__init__(meter, way)
+        self._client = weakref.ref(client)
+        self._before: Send | None = client.__dict__.get("send")
+        original: Send = self._before or client.__class__.send
+        metered = self._metered(self._before or self._class_send, is_async=is_async)
+        self._hook: Send = functools.wraps(original)(metered)
+        client.send = self._hook
+
+    def _class_send(self, *args: Any, **kwargs: Any) -> Any:
+        client = self._client()
+        if client is None:
+            raise ReferenceError("the HTTP client is gone; only its send method was kept")
+        send: Send = client.__class__.send
+        return send(client, *args, **kwargs)
+
+    def undo(self) -> None:
+        """Take the hook off, or leave it passing through when somebody patched over it."""
+        self.active = False
+        client = self._client()
+        if client is None or client.__dict__.get("send") is not self._hook:
+            return
+        if self._before is None:
+            del client.send
+        else:
+            client.send = self._before
+
+
+class ClassSends(_Sends):
+    """A layer on ``send`` of a class of one library: of all its clients, early and late."""
+
+    def __init__(
+        self, meter: Opener, way: Way, library: ModuleType, name: str, *, is_async: bool
+    ) -> None:
+        super().__init__(meter, way)
+        make = functools.partial(self._metered, is_async=is_async)
+        self.undo = self.patch(library, f"{name}.send", make)
