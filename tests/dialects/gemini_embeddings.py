@@ -112,6 +112,25 @@ EXCHANGES = [
         {},
     ),
     exchange(
+        "one content on Vertex AI, cut short by a limit",
+        f"{VERTEX}gemini-embedding-001:embedContent",
+        {"embedding": VECTOR, "truncated": True, "usageMetadata": {"promptTokenCount": 2048}},
+        {"input_tokens": 2048},
+    ),
+    exchange(
+        "one content on Vertex AI without usage",
+        f"{VERTEX}gemini-embedding-001:embedContent",
+        {"embedding": VECTOR, "truncated": False},
+        {},
+    ),
+    exchange(
+        "an error of one content on Vertex AI",
+        f"{VERTEX}gemini-embedding-2:embedContent",
+        {"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}},
+        {},
+        {"status": "failed", "error_type": "RESOURCE_EXHAUSTED"},
+    ),
+    exchange(
         "an error of one content",
         f"{STUDIO}:embedContent",
         {"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}},

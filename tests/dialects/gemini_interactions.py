@@ -78,6 +78,83 @@ PENDING = {
     "background": True,
 }
 CUT = {name: READING[name] for name in ("recognised", "model", "response_id", "background")}
+ON_VERTEX = {"url": VERTEX, "provider": "gcp.vertex_ai"}
+FEW = {"total_input_tokens": 9, "total_output_tokens": 2, "total_thought_tokens": 5}
+FEW_COUNTS = {"input_tokens": 9, "output_tokens": 7, "reasoning_tokens": 5}
+REFUSED = {"status": "failed", "error_type": "NOT_FOUND"}
+NOT_FOUND = compact({"error": {"code": 404, "message": "none", "status": "NOT_FOUND"}})
+
+
+def ended(status: str, **more: Any) -> dict[str, Any]:
+    return {"finish_reasons": (status,), "status": "completed", "final": True} | more
+
+
+def later(place: str, url: str, provider: str) -> list[Exchange]:
+    """Give what an interaction that was created before may be, when it is fetched or cancelled."""
+    known = {"provider": provider, "request": None, "request_model": None}
+    get = known | {"url": f"{url}/v1_1", "method": "GET"}
+    cancel = known | {"url": f"{url}/v1_1/cancel"}
+    return [
+        exchange(
+            f"fetched {place}, cut short by a limit",
+            compact({**HEAD, "status": "budget_exceeded", "usage": FEW}),
+            FEW_COUNTS,
+            CUT | ended("budget_exceeded"),
+            **get,
+        ),
+        exchange(
+            f"fetched {place} with null members",
+            compact({**HEAD, "status": "completed", "usage": None, "service_tier": None}),
+            {},
+            CUT | ended("completed", final=False),
+            **get,
+        ),
+        exchange(
+            f"fetched {place} after a failure",
+            compact({**HEAD, "status": "failed", "errors": [{"code": "timeout"}], "usage": FEW}),
+            FEW_COUNTS,
+            CUT | {"status": "failed", "error_type": "timeout", "final": True},
+            **get,
+        ),
+        exchange(
+            f"fetched {place} as a stream that was cut",
+            sse(STARTED, {"event_type": "step.delta", "metadata": {"total_usage": FEW}}),
+            FEW_COUNTS,
+            CUT,
+            **get,
+        ),
+        exchange(f"nothing to fetch {place}", NOT_FOUND, {}, REFUSED, **get),
+        exchange(
+            f"cancelled {place} after some output",
+            compact({**HEAD, "status": "cancelled", "usage": FEW}),
+            FEW_COUNTS,
+            CUT | {"status": "abandoned", "final": True},
+            **cancel,
+        ),
+        exchange(
+            f"cancelled {place} before there was usage",
+            compact({**HEAD, "status": "cancelled", "usage": None}),
+            {},
+            CUT | {"status": "abandoned"},
+            **cancel,
+        ),
+        exchange(
+            f"cancelled {place} too late",
+            compact({**HEAD, "status": "completed", "usage": FEW, "service_tier": "flex"}),
+            FEW_COUNTS,
+            CUT | ended("completed", service_tier="flex"),
+            **cancel,
+        ),
+        exchange(
+            f"cancelled {place}, and not ended yet",
+            compact({**HEAD, "status": "in_progress"}),
+            {},
+            PENDING,
+            **cancel,
+        ),
+        exchange(f"nothing to cancel {place}", NOT_FOUND, {}, REFUSED, **cancel),
+    ]
+
 
 EXCHANGES = [
     exchange(
@@ -155,9 +232,45 @@ EXCHANGES = [
         compact({**HEAD, "status": "requires_action", "usage": SMALL}),
         SMALL_COUNTS,
         CUT | {"finish_reasons": ("requires_action",), "status": "completed", "final": True},
-        url=VERTEX,
-        provider="gcp.vertex_ai",
+        **ON_VERTEX,
     ),
+    exchange(
+        "a stream on Vertex AI",
+        sse(
+            STARTED,
+            {"event_type": "step.delta", "index": 0, "delta": {"text": "hi"}},
+            {
+                "event_type": "interaction.completed",
+                "interaction": {**HEAD, "status": "completed", "usage": FEW},
+            },
+        ),
+        FEW_COUNTS,
+        CUT | ended("completed"),
+        **ON_VERTEX,
+    ),
+    exchange(
+        "cut short by a limit on Vertex AI",
+        compact({**HEAD, "status": "incomplete", "usage": FEW}),
+        FEW_COUNTS,
+        CUT | ended("incomplete"),
+        **ON_VERTEX,
+    ),
+    exchange(
+        "null usage on Vertex AI",
+        compact({**HEAD, "status": "completed", "usage": None}),
+        {},
+        CUT | ended("completed", final=False),
+        **ON_VERTEX,
+    ),
+    exchange(
+        "refused on Vertex AI",
+        compact({"error": {"code": 403, "message": "x", "status": "PERMISSION_DENIED"}}),
+        {},
+        {"status": "failed", "error_type": "PERMISSION_DENIED"},
+        **ON_VERTEX,
+    ),
+    *later("on AI Studio", URL, "gcp.gemini"),
+    *later("on Vertex AI", VERTEX, "gcp.vertex_ai"),
     exchange(
         "an agent that failed",
         compact(

@@ -56,6 +56,57 @@ def exchange(name: str, body: object, usage: dict[str, Any], **more: Any) -> Exc
     return Exchange(**{**known, **more}, name=name, body=data, usage=usage)
 
 
+POLL = {"url": f"{CREATE}/run_1", "method": "GET"}
+CANCEL = {"url": f"{CREATE}/run_1/cancel"}
+SUBMIT = {
+    "url": f"{CREATE}/run_1/submit_tool_outputs",
+    "request": {"tool_outputs": [{"tool_call_id": "call_1", "output": "9"}]},
+}
+PLAIN = {"prompt_tokens": 31, "completion_tokens": 7, "total_tokens": 38}
+PLAIN_COUNTS = {"input_tokens": 31, "output_tokens": 7}
+BROKEN = {"message": "Sorry, something went wrong.", "type": "server_error", "code": None}
+
+
+def later(what: str, **given: Any) -> list[Exchange]:
+    """Give what a run that was created before may be, whichever way it is asked for."""
+    none = {"message": "No run found with id 'run_1'.", "type": "invalid_request_error"}
+    nulls = dict.fromkeys(PLAIN) | {"completion_tokens": 7, "prompt_tokens_details": None}
+    return [
+        exchange(
+            f"{what}, cut short by a limit",
+            run(
+                status="incomplete",
+                usage=PLAIN,
+                incomplete_details={"reason": "max_completion_tokens"},
+            ),
+            PLAIN_COUNTS,
+            reading=ENDED | {"finish_reasons": ("max_completion_tokens",)},
+            **given,
+        ),
+        exchange(
+            f"{what}, with null members",
+            run(status="completed", usage=nulls, model=None),
+            {"output_tokens": 7},
+            reading=COMPLETED | {"model": None},
+            **given,
+        ),
+        exchange(
+            f"{what}, which failed uncounted",
+            run(status="failed", last_error={"code": "server_error", "message": "Sorry"}),
+            {},
+            reading=ENDED | {"status": "failed", "error_type": "server_error"},
+            **given,
+        ),
+        exchange(
+            f"{what}, which is not there",
+            {"error": none},
+            {},
+            reading={"status": "failed", "error_type": "invalid_request_error"},
+            **given,
+        ),
+    ]
+
+
 EXCHANGES = [
     exchange(
         "a run that was created",
@@ -169,4 +220,29 @@ EXCHANGES = [
         url="https://graphs.example/threads/2/runs",
         provider="openai_compatible",
     ),
+    exchange(
+        "outputs of tools, after which the run goes on",
+        run(status="queued"),
+        {},
+        reading=PENDING,
+        **SUBMIT,
+    ),
+    exchange(
+        "a stream after the outputs of tools, which breaks with an error",
+        sse(run(status="queued"), run(status="in_progress"), {"error": BROKEN}),
+        {},
+        reading=PENDING
+        | {"pending": False, "background": False, "status": "failed", "error_type": "server_error"},
+        **SUBMIT,
+    ),
+    exchange(
+        "a cancelled run that made something",
+        run(status="cancelled", usage=PLAIN),
+        PLAIN_COUNTS,
+        reading=ENDED | {"status": "abandoned"},
+        **CANCEL,
+    ),
+    *later("outputs of tools for a run", **SUBMIT),
+    *later("a run that is polled", **POLL),
+    *later("a run that is cancelled too late", **CANCEL),
 ]

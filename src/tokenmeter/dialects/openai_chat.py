@@ -91,7 +91,9 @@ class _Groq(msgspec.Struct):
     usage: _Usage | None = None
 
 
-class _Body(msgspec.Struct):
+class ChatBody(msgspec.Struct):
+    """An answer, or the chunks of one so far."""
+
     id: str | None = None
     model: str | None = None
     service_tier: str | None = None
@@ -115,11 +117,11 @@ class OpenAIChat(Dialect):
         _DONE,
     )
 
-    answer = msgspec.json.Decoder(_Body)
+    answer = msgspec.json.Decoder(ChatBody)
 
-    def fold(self, body: _Body | None, data: bytes) -> _Body:
+    def fold(self, body: ChatBody | None, data: bytes) -> ChatBody:
         """Lay one chunk over the chunks before it."""
-        body = body or _Body(streamed=True)
+        body = body or ChatBody(streamed=True)
         if data.startswith(_DONE):
             body.done = True
             return body
@@ -134,7 +136,7 @@ class OpenAIChat(Dialect):
         body.usage = overlay(body.usage, chunk.usage or _usage_elsewhere(chunk))
         return body
 
-    def reading(self, body: _Body) -> Reading:
+    def reading(self, body: ChatBody) -> Reading:
         """Normalise: OpenAI's totals are inclusive already."""
         whole = body.choices is not None or body.usage is not None
         done = body.done if body.streamed else whole
@@ -155,7 +157,7 @@ class OpenAIChat(Dialect):
         )
 
 
-def _usage_elsewhere(chunk: _Body) -> _Usage | None:
+def _usage_elsewhere(chunk: ChatBody) -> _Usage | None:
     if chunk.x_groq is not None and chunk.x_groq.usage is not None:
         return chunk.x_groq.usage
     return next((c.usage for c in chunk.choices or () if c.usage is not None), None)

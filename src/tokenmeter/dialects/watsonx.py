@@ -8,7 +8,8 @@ traffic of text generation.
 Counting: ``input_token_count`` and ``generated_token_count`` are inclusive. In a stream the input
 is stated once and is 0 in every later event, the output is cumulative, and the stop reason is
 ``not_finished`` until the last event; there is no other end. Chat is OpenAI's. The model is
-``model_id`` in requests and answers.
+``model_id`` in requests and answers. Errors are a list, ``errors``, in a stream too
+(https://github.com/langchain-ai/langchainjs/pull/10721).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
-from tokenmeter.dialects.openai_chat import OpenAIChat
+from tokenmeter.dialects.openai_chat import ChatBody, OpenAIChat
 from tokenmeter.event import Usage
 
 
@@ -40,6 +41,13 @@ class _Body(msgspec.Struct):
     results: list[_Result] | None = None
     errors: list[ErrorBody] | None = None
     input_token_count: Count | None = None
+
+
+class _ChatBody(ChatBody):
+    errors: list[ErrorBody] | None = None
+
+    def __post_init__(self) -> None:
+        self.error = self.error or next(iter(self.errors or ()), None)
 
 
 class WatsonxText(Dialect):
@@ -86,10 +94,13 @@ class WatsonxText(Dialect):
 
 
 class WatsonxChat(OpenAIChat):
-    """Read chat: OpenAI's answers to requests that name their model otherwise."""
+    """Read chat: OpenAI's answers, beside requests and errors of watsonx."""
 
     name = "watsonx_chat"
+    marks = (*OpenAIChat.marks, b'"errors"')
+
     request = _REQUEST
+    answer = msgspec.json.Decoder(_ChatBody)
 
 
 class WatsonxInput(Dialect):
@@ -107,8 +118,9 @@ class WatsonxInput(Dialect):
             recognised=body.results is not None and body.input_token_count is not None,
             model=body.model_id or None,
             usage=Usage(input_tokens=body.input_token_count),
-            status="completed",
-            final=True,
+            status="failed" if body.errors else "completed",
+            error_type=error_code(body.errors[0], "error") if body.errors else None,
+            final=not body.errors,
         )
 
 
