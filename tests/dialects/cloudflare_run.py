@@ -64,4 +64,66 @@ EXCHANGES = [
         {"status": "failed", "error_type": "5007"},
         request_model=MODEL,
     ),
+    Exchange(
+        "an answer that calls a tool, with members that are null",
+        URL,
+        compact(
+            {
+                "result": {
+                    "response": None,
+                    "tool_calls": [{"name": "weather", "arguments": {"city": "Rome"}}],
+                    "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": None}},
+                },
+                **WRAPPED,
+                "errors": None,
+            }
+        ),
+        COUNTS,
+        "cloudflare",
+        READING,
+        request={"messages": [], "tools": []},
+        request_model=MODEL,
+    ),
+    Exchange(
+        "a stream whose usage grows from event to event",
+        URL,
+        sse(
+            {"response": "h", "usage": {"prompt_tokens": 5, "completion_tokens": 1}},
+            {"response": "i", "usage": {"prompt_tokens": 5, "completion_tokens": 2}},
+            {"response": "", "usage": USAGE},
+            b"[DONE]",
+        ),
+        COUNTS,
+        "cloudflare",
+        READING,
+        request={"messages": [], "stream": True},
+        request_model=MODEL,
+    ),
+    Exchange(
+        "a stream that was cut before its usage",
+        URL,
+        sse({"response": "h", "p": "ab", "usage": None}, {"response": "i", "p": "abc"}),
+        {},
+        "cloudflare",
+        {},
+        request={"prompt": "hi", "stream": True},
+        request_model=MODEL,
+    ),
+    Exchange(
+        "an error whose result is null",
+        URL,
+        compact(
+            {
+                "result": None,
+                "success": False,
+                "errors": [{"code": 3036, "message": "Out of neurons"}],
+                "messages": [],
+            }
+        ),
+        {},
+        "cloudflare",
+        {"status": "failed", "error_type": "3036"},
+        request={"prompt": "hi"},
+        request_model=MODEL,
+    ),
 ]

@@ -47,7 +47,158 @@ def chat(**members: object) -> bytes:
     return compact({"id": "c1", "model": "served", "choices": STOP, **members})
 
 
+def completed(where: str, url: str, **asked: Any) -> list[Exchange]:
+    """Give completions as agents and the fill in the middle answer them, in five shapes."""
+    head: dict[str, Any] = {"id": "c1", "object": "chat.completion", "model": "served"}
+    tiered = USAGE | {"prompt_audio_seconds": None, "service_tier": "priority"}
+
+    def shape(name: str, body: bytes, usage: dict[str, Any], **reading: Any) -> Exchange:
+        return Exchange(f"{where}: {name}", url, body, usage, "mistral_ai", reading, **asked)
+
+    return [
+        shape(
+            "an answer that read its cache, at a tier",
+            compact(
+                head
+                | {"choices": STOP}
+                | {"usage": tiered | {"prompt_tokens_details": {"cached_tokens": 4}}}
+            ),
+            COUNTS | {"cache_read_tokens": 4},
+            **READING | {"service_tier": "priority"},
+        ),
+        shape(
+            "an answer that the length of the model cut short",
+            compact(head | {"choices": [{"finish_reason": "model_length"}], "usage": USAGE}),
+            COUNTS,
+            **READING | {"finish_reasons": ("model_length",)},
+        ),
+        shape(
+            "a stream that a limit cut short, and whose tier is null",
+            sse(
+                head | {"choices": [{"delta": {"content": "h"}, "finish_reason": None}]},
+                head
+                | {"choices": [{"delta": {"content": "i"}, "finish_reason": "length"}]}
+                | {"usage": tiered | {"service_tier": None, "prompt_tokens_details": None}},
+                b"[DONE]",
+            ),
+            COUNTS,
+            **READING | {"finish_reasons": ("length",)},
+        ),
+        shape("an answer without usage", compact(head | {"choices": STOP}), {}, **READING),
+        shape(
+            "an answer that says of its input alone",
+            compact(head | {"choices": STOP, "usage": {"prompt_tokens": 5}}),
+            {"input_tokens": 5},
+            **READING,
+        ),
+        shape(
+            "a request that is not valid, in an error without a member of its own",
+            compact({"object": "error", "message": "no", "type": "invalid", "code": 1210}),
+            {},
+        ),
+    ]
+
+
 EXCHANGES = [
+    *completed("an agent", f"{HOST}/agents/completions", request={"agent_id": "ag_1"}),
+    *completed(
+        "a fill in the middle",
+        f"{HOST}/fim/completions",
+        request={"model": "codestral-latest", "prompt": "def f(", "suffix": "return x"},
+        operation="text_completion",
+        request_model="codestral-latest",
+    ),
+    Exchange(
+        "an agent that calls a tool, in a stream",
+        f"{HOST}/agents/completions",
+        sse(
+            {"id": "c1", "model": "served", "choices": [{"delta": {"role": "assistant"}}]},
+            {
+                "id": "c1",
+                "model": "served",
+                "choices": [
+                    {
+                        "delta": {"tool_calls": [{"id": "t1", "function": {"name": "weather"}}]},
+                        "finish_reason": "tool_calls",
+                    }
+                ],
+                "usage": USAGE,
+            },
+            b"[DONE]",
+        ),
+        COUNTS,
+        "mistral_ai",
+        READING | {"finish_reasons": ("tool_calls",)},
+        request={"agent_id": "ag_1", "stream": True},
+    ),
+    Exchange(
+        "a conversation that hands over to an agent, which calls a function",
+        f"{HOST}/conversations",
+        compact(
+            {
+                "object": "conversation.response",
+                "conversation_id": "conv_1",
+                "outputs": [
+                    {"type": "agent.handoff", "next_agent_id": "ag_2", "next_agent_name": "two"},
+                    {"type": "function.call", "model": None, "name": "weather", "arguments": "{}"},
+                    {"type": "function.call", "model": "mistral-medium-2505", "name": "time"},
+                ],
+                "usage": USAGE,
+                "guardrails": None,
+            }
+        ),
+        COUNTS,
+        "mistral_ai",
+        CONVERSATION,
+        request={"agent_id": "ag_1", "inputs": "hi"},
+    ),
+    Exchange(
+        "a conversation whose usage is null",
+        f"{HOST}/conversations",
+        compact(PLAIN | {"usage": None}),
+        {},
+        "mistral_ai",
+        CONVERSATION,
+        request={"model": "mistral-medium-latest", "inputs": "hi", "store": False},
+        request_model="mistral-medium-latest",
+    ),
+    Exchange(
+        "a conversation that is refused",
+        f"{HOST}/conversations",
+        compact({"detail": [{"type": "missing", "loc": ["body", "inputs"], "msg": "required"}]}),
+        {},
+        "mistral_ai",
+        {},
+    ),
+    Exchange(
+        "a conversation that calls a function in its stream, and ran several connectors",
+        f"{HOST}/conversations/conv_1",
+        sse(
+            STARTED,
+            {"type": "tool.execution.started", "id": "x1", "name": "web_search"},
+            {"type": "tool.execution.done", "id": "x1", "name": "web_search"},
+            {"type": "function.call.delta", "model": "mistral-medium-2505", "name": "weather"},
+            {
+                "type": "conversation.response.done",
+                "usage": USAGE
+                | {"connector_tokens": 40, "total_tokens": 48}
+                | {"connectors": {"web_search": 2, "code_interpreter": None}},
+            },
+        ),
+        {"input_tokens": 45, "output_tokens": 3, "other_counts": {"web_search": 2}},
+        "mistral_ai",
+        CONVERSATION,
+        request={"inputs": "and then?", "stream": True},
+    ),
+    Exchange(
+        "a conversation whose stream was cut before its end",
+        f"{HOST}/conversations/conv_1/restart",
+        sse(STARTED, SAID),
+        {},
+        "mistral_ai",
+        {"recognised": True, "model": "mistral-medium-2505"},
+        request={"inputs": "again", "from_entry_id": "msg_1", "stream": True},
+    ),
     Exchange(
         "chat with a tier inside the usage",
         f"{HOST}/chat/completions",

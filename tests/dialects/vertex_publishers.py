@@ -36,6 +36,7 @@ CHATTED = {
     "final": True,
 }
 WHOLE = {"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}
+CALL = {"id": "t1", "function": {"name": "weather", "arguments": "{}"}}
 LAST = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}
 
 
@@ -113,6 +114,51 @@ EXCHANGES = [
         sse({**CHAT, "choices": [{"index": 0, "delta": {"content": "hi"}}]}),
         usage={},
         reading={"recognised": True, "model": "mistral-small-2503", "response_id": "c1"},
+    ),
+    mistral(
+        "Mistral that calls a tool and read its cache",
+        "rawPredict",
+        compact(
+            {
+                **CHAT,
+                "choices": [{"message": {"tool_calls": [CALL]}, "finish_reason": "tool_calls"}],
+                "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 8}},
+            }
+        ),
+        usage=CHAT_COUNTS | {"cache_read_tokens": 8},
+        reading=CHATTED | {"finish_reasons": ("tool_calls",)},
+    ),
+    mistral(
+        "a Mistral stream that a limit cut short, with members that are null",
+        "streamRawPredict",
+        sse(
+            {**CHAT, "choices": [{"delta": {"content": "hi"}, "finish_reason": None}]},
+            {
+                **CHAT,
+                "choices": [{"delta": {"content": ""}, "finish_reason": "length"}],
+                "usage": {**USAGE, "service_tier": None, "prompt_tokens_details": None},
+            },
+            b"[DONE]",
+        ),
+        reading=CHATTED | {"finish_reasons": ("length",)},
+    ),
+    mistral(
+        "a Mistral stream that calls a tool, without usage",
+        "streamRawPredict",
+        sse(
+            {**CHAT, "choices": [{"delta": {"tool_calls": [CALL]}}], "usage": None},
+            {**CHAT, "choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": None},
+            b"[DONE]",
+        ),
+        usage={},
+        reading=CHATTED | {"finish_reasons": ("tool_calls",)},
+    ),
+    mistral(
+        "a Mistral stream refused, in a list",
+        "streamRawPredict",
+        compact([{"error": {"code": 403, "message": "no", "status": "PERMISSION_DENIED"}}]),
+        usage={},
+        reading={"status": "failed", "error_type": "PERMISSION_DENIED"},
     ),
     Exchange(
         "chat completions of Vertex AI",

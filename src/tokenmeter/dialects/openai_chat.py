@@ -14,6 +14,8 @@ servers count otherwise, and say so:
 - Audio is outside ``prompt_tokens`` and inside the total where ``prompt_audio_seconds`` is reported
   (Mistral): the input is then what the total holds beside the output (recorded traffic, and
   https://docs.mistral.ai/capabilities/audio_transcription).
+- What Snowflake's Cortex Guard read is beside both sides and inside the total (``guard_tokens``:
+  https://github.com/snowflakedb/snowflake-rest-api-specs, ``cortex-inference.yaml``).
 
 Streams carry usage only when asked (``stream_options.include_usage``) or when the server likes to,
 in the chunk, in its ``x_groq`` or in its choice (Moonshot); then it is cumulative and the last one
@@ -46,6 +48,7 @@ from tokenmeter.event import NOTHING, Usage
 _DONE = b"[DONE]"
 _BILLED_BESIDE = (
     "citation_tokens",
+    "guard_tokens",
     "num_search_queries",
     "num_sources_used",
     "prompt_audio_seconds",
@@ -72,6 +75,7 @@ class _Usage(Charged):
     reasoning_tokens: Count | None = None
     # what is billed beside them
     citation_tokens: Count | None = None
+    guard_tokens: Count | None = None
     num_search_queries: Count | None = None
     num_sources_used: Count | None = None
     prompt_audio_seconds: Count | None = None
