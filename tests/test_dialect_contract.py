@@ -6,6 +6,7 @@ import copy
 import importlib
 import json
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -21,7 +22,7 @@ from tokenmeter import Usage
 from tokenmeter.dialects import Asked, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
-from tokenmeter.providers import Route, Router
+from tokenmeter.providers import FORMATS, Format, Route, Router
 from tokenmeter.wire.body import StreamReader, read
 from wires import cut
 
@@ -229,3 +230,70 @@ def check_text(reading: Reading) -> None:
     for text in (reading.model, reading.response_id, reading.error_type, reading.service_tier):
         assert text is None or isinstance(text, str)
     assert reading.error_type is None or " " not in reading.error_type
+
+
+# What no recording covers
+
+VERTEX = "us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5"
+BEDROCK = "bedrock-runtime.us-east-1.amazonaws.com/model"
+RECORDED = (
+    "api.cohere.com/v1/chat",
+    "api.cohere.com/v1/generate",
+    "api.cohere.com/v1/embed",
+    "api.cohere.com/v2/rerank",
+    "localhost/api/chat",
+    "localhost/api/generate",
+    "localhost/api/embed",
+    "localhost/api/embeddings",
+    "us-south.ml.cloud.ibm.com/ml/v1-beta/generation/text",
+    "us-south.ml.cloud.ibm.com/ml/v1-beta/generation/text_stream",
+    "api.voyageai.com/v1/embeddings",
+    "api.replicate.com/v1/models/meta/llama/predictions",
+    "api.aleph-alpha.com/complete",
+    "ours.openai.azure.com/openai/deployments/d/chat/completions",
+    "ours.openai.azure.com/openai/deployments/d/embeddings",
+    "api.writer.com/v1/chat",
+    "api.mistral.ai/v1/audio/transcriptions",
+    f"{VERTEX}/publishers/google/models/m:generateContent",
+    f"{VERTEX}/publishers/google/models/m:streamGenerateContent",
+    f"{VERTEX}/publishers/google/models/embedding:predict",
+    f"{VERTEX}/publishers/anthropic/models/m:rawPredict",
+    f"{VERTEX}/publishers/anthropic/models/m:streamRawPredict",
+    "generativelanguage.googleapis.com/v1beta/models/m:generateContent",
+    "generativelanguage.googleapis.com/v1beta/models/m:streamGenerateContent",
+    "generativelanguage.googleapis.com/v1beta/models/m:batchEmbedContents",
+    "generativelanguage.googleapis.com/v1beta/interactions",
+    "api.openai.com/v1/chat/completions",
+    "api.openai.com/v1/completions",
+    "api.openai.com/v1/embeddings",
+    "api.openai.com/v1/responses",
+    "api.openai.com/v1/responses/compact",
+    "api.openai.com/v1/images/generations",
+    "api.openai.com/v1/images/edits",
+    "api.openai.com/v1/audio/transcriptions",
+    "api.openai.com/v1/moderations",
+    "api.openai.com/v1/threads/t/runs",
+    "api.anthropic.com/v1/messages",
+    "api.anthropic.com/v1/complete",
+    f"{BEDROCK}/m/converse",
+    f"{BEDROCK}/m/converse-stream",
+    f"{BEDROCK}/m/invoke",
+    f"{BEDROCK}/embed/invoke",
+    f"{BEDROCK}/m/invoke-with-response-stream",
+)
+"""One address for each row of the table of which there is recorded traffic, compared elsewhere."""
+
+
+def row_of(method: str, url: str) -> Format:
+    parts = urlsplit(url)
+    row = Router().row(method, parts.hostname or "", unquote(parts.path))
+    assert row is not None, url
+    return row
+
+
+def test_a_row_that_no_recording_covers_has_five_bodies() -> None:
+    recorded = {row_of("POST", f"https://{address}") for address in RECORDED}
+    bodies = Counter(row_of(param.values[0].method, param.values[0].url) for param in EXCHANGES)
+    too_few = [(row.method, row.path, bodies[row]) for row in FORMATS
+               if row not in recorded and bodies[row] < 5]  # fmt: skip
+    assert too_few == []
