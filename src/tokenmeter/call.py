@@ -362,7 +362,7 @@ class Call:
             route.provider,
             route.operation,
             asked.model or route.model or reading.model,
-            self._asked_to_stream(asked),
+            self._streams() if asked.stream is None else asked.stream,
             maker._attempt,
             route.host,
             reading.region or route.region,
@@ -385,7 +385,7 @@ class Call:
             *astuple(usage),
             *sides,
             None,  # output_tokens_max
-            *(_UNPRICED if sides is _NONE else _price(reading)),
+            *(_UNPRICED if reading.cost is None or sides is _NONE else astuple(reading.cost)),
             # who
             *who,
             None,  # trace_id
@@ -399,11 +399,10 @@ class Call:
         ]
         return UsageEvent(*columns)
 
-    def _asked_to_stream(self, asked: Asked) -> bool:
-        for said in (asked.stream, self._route.stream):
-            if said is not None:
-                return said
-        return self._reader is not None and self._reader.is_event_stream
+    def _streams(self) -> bool:
+        """Say whether a stream was asked for, where the request does not."""
+        said = self._route.stream
+        return self._reader is not None and self._reader.is_event_stream if said is None else said
 
     def _provenance(self, reading: Reading) -> tuple[Provenance, Provenance]:
         """Say for input and output where the number of an answer comes from."""
@@ -420,10 +419,6 @@ class Call:
 _NONE: tuple[Provenance, Provenance] = ("none", "none")
 _NOTHING = Asked()
 _UNPRICED = (None,) * len(Cost.__struct_fields__)
-
-
-def _price(reading: Reading) -> tuple[Any, ...]:
-    return _UNPRICED if reading.cost is None else astuple(reading.cost)
 
 
 def _asked(dialect: Dialect, body: bytes) -> Asked:

@@ -34,11 +34,14 @@ class _Sends(Layer):
 
     def __init__(self, meter: Opener, way: Way) -> None:
         super().__init__(meter)
-        self._way = way
+        self._way, self._target = way, way.target
 
     def _begin(self, request: Any) -> Call | None:
         """Open a call for a request, or ``None`` to pass through."""
-        target = None if self.passes() else self._way.target(request)
+        holder = claim.get()  # as `passes` says, on the path of every call
+        if not self.active or (holder is not None and holder.in_flight):
+            return None
+        target = self._target(request)
         return None if target is None else self.meter.open(*target)
 
     def _metered(self, send: Send, *, is_async: bool) -> Send:
