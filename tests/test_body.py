@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tokenmeter import Usage
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
+from tokenmeter.dialects.bedrock_invoke import BedrockInvoke
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.dialects.openai_embeddings import OpenAIEmbeddings
 from tokenmeter.dialects.openai_media import OpenAIMedia
@@ -171,3 +172,11 @@ def test_of_a_body_that_is_audio_or_text_nothing_is_kept_however_long_it_is(samp
     tracemalloc.stop()
     assert (held < 10_000, peak < 4 * len(sample)) == (True, True), (held, peak)
     assert (reader.skipped, reader.is_event_stream) == (0, False)
+
+
+def test_an_item_of_an_array_that_cannot_be_read_is_passed_over_and_counted() -> None:
+    guard = Guard()
+    reader = StreamReader(BedrockInvoke(), None, guard)
+    feed(reader, '[{"bytes":"é"},{"bytes":"eyJ"},{"bytes":"bm8="}]'.encode())
+    assert reader.reading().usage == Usage()
+    assert (reader.skipped, guard.failures) == (3, {})

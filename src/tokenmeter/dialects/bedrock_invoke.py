@@ -19,7 +19,6 @@ and they are added.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -188,7 +187,7 @@ class BedrockVectors(BedrockInvoke):
 def _unwrapped(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise msgspec.DecodeError("not base64") from exc
 
 

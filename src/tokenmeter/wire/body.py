@@ -211,16 +211,20 @@ class _ArrayBuffer:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._collected = _Collected()
+        self._unread = 0
         self.add = self._collected.add
 
     @property
     def skipped(self) -> int:
-        return int(self._collected.dropped)
+        return self._unread + int(self._collected.dropped)
 
     def reading(self) -> Reading:
         body = None
         for item in _items(self._collected.take()):
-            body = self._dialect.fold(body, item)
+            try:
+                body = self._dialect.fold(body, item)
+            except msgspec.DecodeError:
+                self._unread += 1
         return UNREADABLE if body is None else self._dialect.reading(body)
 
 
