@@ -7,11 +7,12 @@ package knows a vendor's field or counting rule, and nothing in it knows a host 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import decode, overlay
 from tokenmeter.event import NOTHING, Cost, Status, Usage
 
@@ -127,3 +128,24 @@ class Dialect(Protocol):
     def headed(self, reading: Reading, headers: Mapping[str, str | None]) -> Reading:  # noqa: ARG002
         """Add to a reading what the headers named in ``headers`` say."""
         return reading
+
+    def prompt(self, request: bytes) -> Prompt | None:  # noqa: ARG002
+        """Say what a request gives the model to read; ``None``: this format does not tell.
+
+        Only asked where the provider reported no input, and by ``count``.
+
+        Raises:
+            msgspec.DecodeError: The request is not JSON.
+        """
+        return None
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:  # noqa: ARG002
+        """Give what the model wrote in one stream event, or in the body of a plain answer.
+
+        What an event repeats of earlier ones is left out. Only asked where the provider did not
+        report the whole output.
+
+        Raises:
+            msgspec.DecodeError: The data is not JSON.
+        """
+        return ()

@@ -12,11 +12,12 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
 from tokenmeter.dialects import UNREADABLE, Dialect, Reading
+from tokenmeter.dialects.content import Piece
 from tokenmeter.dialects.fields import decode
 from tokenmeter.guard import Guard
 from tokenmeter.wire.encodings import Undo, undo
@@ -70,6 +71,33 @@ def read(dialect: Dialect, body: bytes) -> Reading:
     sink = _sink(dialect, body)
     sink.add(body)
     return sink.reading()
+
+
+def pieces(dialect: Dialect, body: bytes) -> list[Piece]:
+    """Give what the model wrote in a body, or in as much of it as there is."""
+    written = _Written(dialect)
+    read(written, body)
+    return written.pieces
+
+
+class _Written(Dialect):
+    """A dialect that looks at what was written, in every event, and not at usage."""
+
+    answer = msgspec.json.Decoder(msgspec.Raw)
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.name, self.media = dialect.name, dialect.media
+        self.pieces: list[Piece] = []
+        self._dialect = dialect
+
+    def fold(self, _body: object, data: bytes) -> bool:
+        self.pieces += self._dialect.pieces(data)
+        return True
+
+    def reading(self, body: object) -> Reading:
+        if body is not True:  # one JSON value, not a folded stream
+            self.pieces += self._dialect.pieces(bytes(cast("msgspec.Raw", body)))
+        return UNREADABLE
 
 
 def _read_json(dialect: Dialect, body: bytes) -> Reading:

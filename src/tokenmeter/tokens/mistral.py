@@ -1,0 +1,7 @@
+"""TODO mistral."""
+
+from __future__ import annotations
+
+from tokenmeter.tokens.families import Family
+
+FAMILIES: tuple[Family, ...] = ()

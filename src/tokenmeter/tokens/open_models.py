@@ -1,0 +1,7 @@
+"""TODO open_models."""
+
+from __future__ import annotations
+
+from tokenmeter.tokens.families import Family
+
+FAMILIES: tuple[Family, ...] = ()
