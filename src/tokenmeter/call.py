@@ -465,6 +465,8 @@ class Call:
         usage = reading.usage
         dialect = self._route.dialect
         read: Provenance = "unknown" if usage.input_tokens is None else "reported"
+        if read == "reported" and not (reading.final or reading.input_final):
+            read = "partial"
         if not dialect.counts_output:
             return (read if dialect.counts_input else "none"), "none"
         if usage.output_tokens is None:

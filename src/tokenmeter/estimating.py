@@ -143,6 +143,9 @@ def filled(event: UsageEvent, evidence: Evidence, tokenizers: Any, guard: Guard)
 def _with_input(
     event: UsageEvent, _evidence: Evidence, prompt: Prompt | None, tokenizers: Any
 ) -> UsageEvent:
+    left = event.status != "completed" and event.input_provenance == "reported"
+    if left and prompt is not None and _may_grow(prompt):
+        return replace(event, input_provenance="partial")
     if event.input_provenance != "unknown" or prompt is None:
         return event
     from tokenmeter.tokens import estimates
@@ -156,6 +159,14 @@ def _with_input(
         input_tokens_error=weight.error if whole else None,
         estimator=found.estimator,
     )
+
+
+def _may_grow(prompt: Prompt) -> bool:
+    """Say whether the provider itself may give the model more to read while it answers.
+
+    Only asked of answers that were left: what their first events report is not all then.
+    """
+    return bool(prompt.elsewhere) or any(tool.kind != "function" for tool in prompt.tools)
 
 
 def _with_output(
