@@ -26,6 +26,7 @@ from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
+from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
@@ -117,7 +118,7 @@ class Meter:
         self.open_calls: set[Call] = set()
         self.room = Room()
         self.estimates = _estimating(estimates)
-        self.tokenizers = None
+        self.tokenizers = Tokenizers(guard=self.guard)
         self.pid = os.getpid()
         self.now_ns = now_ns
         self.timer_s = timer_s
