@@ -134,7 +134,8 @@ def test_markdown_escapes_pipes_and_ends_with_the_total(
     ledger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report(capsys, ledger, "--by", "user", "--format", "markdown") == (
-        "| user | calls | attempts | failed | input | cached | output | reasoning | est. | part. | unknown |\n"
+        "| user | calls | attempts | failed | input | cached | output | reasoning "
+        "| est. | part. | unknown |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         "| ada | 1 | 2 | 1 | 1000 | 600 | 200 | 50 | 0 | 0 | 0 |\n"
         "| a\\|b | 1 | 1 | 0 | 5 | 0 | 7 | 0 | 0 | 0 | 0 |\n"
