@@ -51,6 +51,7 @@ def _estimated(
             return Estimate(weight=weight, family=family, estimator=TOKENIZER)
         except UnusableError:
             pass
-    length = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    own = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    length = family.length or own
     counts = vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)

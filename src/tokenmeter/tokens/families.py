@@ -56,6 +56,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         models: Pattern that is found in a model's name, in lower case.
         rules: What is read and written beside the text.
         vocabulary: The vocabulary that text is counted with.
+        length: What counts text, where it is more than a vocabulary.
         factor: Tokens of the model for one of the vocabulary; where it is not 1 it is empirical.
         input_error: Share of the input by which an estimate is off at most, in 95 of 100 cases.
         output_error: The same for the output.
@@ -69,6 +70,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     models: str
     rules: Rules
     vocabulary: str = "o200k_base"
+    length: Length | None = None
     factor: float = 1.0
     input_error: float = 0.0
     output_error: float = 0.0
