@@ -52,5 +52,6 @@ def of_answer(answer: Answer, model: str | None, tokenizer: Tokenizer | None = N
 def _means(model: str | None, tokenizer: Tokenizer | None) -> tuple[Family, Length]:
     family = family_of(model)
     if tokenizer is not None:
-        return msgspec.structs.replace(family, factor=1.0), lambda text: tokenizer(text, model)
+        exact = msgspec.structs.replace(family, factor=1.0, digits=3, foreign=1.0)
+        return exact, lambda text: tokenizer(text, model)
     return family, functools.partial(vocabularies.length, vocabulary=family.vocabulary)

@@ -1,0 +1,56 @@
+"""Models that only their vendors serve, and of which little is published: xAI, Perplexity and others.
+
+What is here is empirical, fitted on the repositories that were fitted on.
+"""
+
+from __future__ import annotations
+
+from tokenmeter.tokens.families import Family
+from tokenmeter.tokens.plain import Plain
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="grok",
+        models=r"\bgrok\b",
+        rules=Plain(preamble=150),
+        input_error=0.5,
+        output_error=0.2,
+        output_worst=0.2,
+        reasons=True,
+    ),
+    Family(
+        name="sonar",
+        models=r"\bsonar\b",
+        rules=Plain(message=0, answer=0),
+        vocabulary="cl100k_base",
+        foreign=0.6,
+        input_error=0.2,
+        output_error=0.2,
+        output_worst=0.2,
+        reasons=True,
+    ),
+    Family(
+        name="jamba",
+        models=r"\bjamba|\bj2-",
+        rules=Plain(),
+        input_error=0.3,
+        output_error=0.3,
+        output_worst=0.3,
+    ),
+    Family(
+        name="palmyra",
+        models=r"\bpalmyra",
+        rules=Plain(preamble=25),
+        vocabulary="cl100k_base",
+        input_error=0.3,
+        output_error=0.3,
+        output_worst=0.3,
+    ),
+    Family(
+        name="voyage",
+        models=r"\bvoyage|\brerank-\d",
+        rules=Plain(),
+        vocabulary="cl100k_base",
+        input_error=0.3,
+    ),
+)
