@@ -27,11 +27,13 @@ between the events (OpenRouter's) are no events; an error in a stream comes as a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code, overlay
 from tokenmeter.dialects.openai_usage import (
     NO_INPUT_DETAILS,
@@ -159,6 +161,18 @@ class OpenAIChat(Dialect):
             error_type=error_code(body.error, "error") if failed else None,
             final=done,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import openai_chat_content
+
+        return openai_chat_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in a chunk, or in a whole answer."""
+        from tokenmeter.dialects import openai_chat_content
+
+        return openai_chat_content.pieces(data)
 
 
 def _usage_elsewhere(chunk: ChatBody) -> _Usage | None:

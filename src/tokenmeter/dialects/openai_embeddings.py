@@ -7,10 +7,13 @@ skipped, not decoded.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
-from tokenmeter.dialects.fields import Count, ErrorBody, error_code
+from tokenmeter.dialects.content import Prompt
+from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.dialects.openai_usage import Charged, cost_of
 from tokenmeter.event import Usage
 
@@ -25,6 +28,13 @@ class _Body(msgspec.Struct):
     model: str | None = None
     usage: _Usage | None = None
     error: ErrorBody | None = None
+
+
+class _Request(msgspec.Struct):
+    input: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
 
 
 class OpenAIEmbeddings(Dialect):
@@ -48,3 +58,10 @@ class OpenAIEmbeddings(Dialect):
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.error is None,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what is to be embedded."""
+        from tokenmeter.dialects.openai_content import texts_and_ids
+
+        texts, ids = texts_and_ids(decode(_REQUEST, request).input)
+        return Prompt(texts=texts, ids=ids)

@@ -18,11 +18,13 @@ as 9), so a fraction counts as a whole one here too; the ``images`` of an answer
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code
 from tokenmeter.event import Usage
 
@@ -116,6 +118,45 @@ class OpenAIMedia(Dialect):
             error_type=error_code(body.error, "error") if body.error else None,
             final=ended,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what is to be spoken, or drawn; uploads are not read."""
+        asked = decode(_REQUEST, request)
+        texts = (asked.input, asked.prompt, asked.instructions)
+        return Prompt(texts=tuple([text for text in texts if text]))
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what was heard; what was drawn or spoken is nothing that can be counted."""
+        if not data.lstrip().startswith(b"{"):
+            return
+        event = decode(_HEARD, data)
+        if event.type == "transcript.text.delta":
+            yield Piece("text", "0", event.delta or "")
+        elif event.usage is not None and event.usage.type == "tokens" and event.type is None:
+            yield Piece("text", "0", event.text) if event.text else Piece("other", "0", "")
+        elif event.type is not None and event.type.endswith(_MADE):
+            yield Piece("other", "0", "")
+
+
+class _Request(msgspec.Struct):
+    input: str | None = None
+    prompt: str | None = None
+    instructions: str | None = None
+
+
+class _Counted(msgspec.Struct):
+    type: str = "tokens"  # or "duration"
+
+
+class _Heard(msgspec.Struct):
+    type: str | None = None
+    delta: str | None = None
+    text: str | None = None
+    usage: _Counted | None = None
+
+
+_REQUEST, _HEARD = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_Heard)
+_MADE = (".partial_image", ".audio.delta")
 
 
 def _is_answer(body: _Body) -> bool:

@@ -14,11 +14,13 @@ xAI, OpenRouter and Perplexity also say what they bill beside the tokens, which 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.dialects.openai_usage import (
     NO_INPUT_DETAILS,
@@ -129,6 +131,18 @@ class OpenAIResponses(Dialect):
             pending=bool(body.background) and status is None,
             background=bool(body.background),
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import openai_responses_content
+
+        return openai_responses_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a whole response."""
+        from tokenmeter.dialects import openai_responses_content
+
+        return openai_responses_content.pieces(data)
 
 
 def _finish_reasons(body: _Body) -> tuple[str, ...] | None:

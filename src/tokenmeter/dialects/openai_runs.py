@@ -12,9 +12,12 @@ contains reasoning. A run that waits for the output of tools has not ended, thou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.event import NOTHING, Status, Usage
 
@@ -100,6 +103,18 @@ class OpenAIRuns(Dialect):
             pending=body.is_run and status is None and not failed,
             background=body.is_run and not failed,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read beside the thread and its assistant."""
+        from tokenmeter.dialects import openai_runs_content
+
+        return openai_runs_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event; a run that is fetched does not say it."""
+        from tokenmeter.dialects import openai_runs_content
+
+        return openai_runs_content.pieces(data)
 
 
 def _finish_reasons(body: _Body) -> tuple[str, ...] | None:
