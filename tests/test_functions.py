@@ -413,13 +413,34 @@ def test_prompt_and_completion_count_arguments_and_result(ledger: Ledger) -> Non
     assert ledger.facts() == [{**PLAIN, **REPORTED, "status": "completed"}]
 
 
-def test_text_is_left_for_estimation(ledger: Ledger) -> None:
-    @metered(prompt=lambda q: q, completion=lambda a: a, meter=ledger.meter)
-    def ask(question: str) -> str:
-        return "an answer"
+def told(ledger: Ledger) -> Any:
+    return metered(model="gpt-4o", prompt=lambda q: q, completion=lambda a: a, meter=ledger.meter)
 
-    ask("a question")
-    assert ledger.facts() == [{**PLAIN, **UNKNOWN, "status": "completed"}]
+
+def test_text_is_estimated(ledger: Ledger) -> None:
+    told(ledger)(lambda question: "an answer")("a question, and more")
+    event = ledger.facts()[0]
+    assert (event["input_tokens"], event["input_provenance"]) == (5, "estimated")
+    assert (event["output_tokens"], event["output_provenance"]) == (2, "estimated")
+    assert event["estimator"] == "o200k_base"
+
+
+def test_text_is_not_estimated_where_that_is_switched_off(ledger: Ledger) -> None:
+    ledger.meter.configure(estimates=False)
+    told(ledger)(lambda question: "an answer")("a question")
+    assert ledger.facts() == [
+        {**PLAIN, **UNKNOWN, "request_model": "gpt-4o", "status": "completed"}
+    ]
+
+
+def test_nothing_is_estimated_of_a_function_that_raised(ledger: Ledger) -> None:
+    def broken(question: str) -> str:
+        raise LeftError
+
+    with pytest.raises(LeftError):
+        told(ledger)(broken)("a question")
+    event = ledger.facts()[0]
+    assert (event["input_provenance"], event["output_provenance"]) == ("unknown", "unknown")
 
 
 def test_a_side_that_was_not_counted_is_taken_from_the_result(ledger: Ledger) -> None:

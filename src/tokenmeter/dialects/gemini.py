@@ -138,6 +138,7 @@ class Gemini(Dialect):
             status="failed" if body.error else "completed" if ended else None,
             error_type=error_code(body.error, "error") if body.error else None,
             final=ended and body.error is None,
+            input_final=ended,  # what tools and functions add comes late (recorded)
         )
 
 

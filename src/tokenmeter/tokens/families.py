@@ -74,6 +74,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         output_worst: Share by which the estimate of an output was ever too high.
         max_output: The most tokens an answer can have, as the vendor documents it.
         reasons: Whether the model may reason without showing it.
+        is_guess: Whether the model is an unknown one.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     output_worst: float = 0.0
     max_output: int | None = None
     reasons: bool = False
+    is_guess: bool = False
 
 
 @functools.lru_cache(maxsize=1000)
