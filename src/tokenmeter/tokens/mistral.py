@@ -11,22 +11,35 @@ The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_T
 
 from __future__ import annotations
 
+import msgspec
+
+from tokenmeter.dialects.content import Tool
 from tokenmeter.tokens.families import Family
 from tokenmeter.tokens.plain import Plain, tool_json
 
 _ROLES = {"system": 2, "user": 2, "assistant": 1, "tool": 2}
+
+
+def _defined(tool: Tool) -> str:
+    return tool_json(msgspec.structs.replace(tool, description=tool.description or ""))
+
 
 RULES = Plain(
     opening=1,
     roles=_ROLES,
     answer=0,
     tools=2,
-    written=tool_json,
+    written=_defined,
     call=2,
     ending=1,
     called=2,
     thought=2,
 )
+_BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
+"""Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
+
+_SETTINGS = msgspec.structs.replace(RULES, opening=13)
+"""Mistral Small 4 is told in every conversation how much it should reason."""
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -43,10 +56,10 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="mistral v1",
         models=(
-            r"mistral-tiny|mi[sx]tral-(8x)?(7|22)b|open-mi[sx]tral-(7b|8x)|codestral-2405|mathstral"
-            r"|mistral-medium-2312|mistral-small-24(02|09)|mistral-large-2[04][01][247]"
+            r"mistral-tiny|mi[sx]tral-(8x)?(7|22)b|codestral-2405|mathstral"
+            r"|mistral-(medium-2312|small-240[29]|large-240[27])"
         ),
-        rules=RULES,
+        rules=_BEFORE,
         vocabulary="cl100k_base",
         factor=1.14,
         digits=1,
@@ -54,6 +67,30 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.15,
         output_error=0.12,
         output_worst=0.15,
+    ),
+    Family(
+        name="mistral v3",
+        models=r"pixtral|nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
+        rules=_BEFORE,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
+    ),
+    Family(
+        name="mistral small 4",
+        models=r"(mistral|magistral)-small-(latest|26)",
+        rules=_SETTINGS,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
     ),
     Family(
         name="mistral",
@@ -66,6 +103,5 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.1,
         output_error=0.1,
         output_worst=0.1,
-        reasons=False,
     ),
 )

@@ -11,7 +11,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,11 +28,18 @@ from tokenmeter.dialects.content import (
     Tool,
     ToolCall,
     ToolResult,
+    Written,
 )
 from tokenmeter.tokens.families import Family, Length, Weight
 
 SLACK = 2
-"""Tokens by which a text that breaks off can weigh more than the whole one that it begins."""
+"""Tokens by which any number is unsure: of a template that changed, of a text that broke off."""
+
+AROUND = 0.4
+"""Share by which tools, and what stands around text, can differ between servers of one model."""
+
+JOINED = 3
+"""Digits that the vocabularies of this package join to one token."""
 
 _DIGITS = re.compile(r"\d{2,}")
 _FOREIGN = re.compile(r"[\u0370-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufeff]+")
@@ -39,6 +47,11 @@ _FOREIGN = re.compile(r"[\u0370-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufeff]+"
 
 _SYSTEM = ("system", "developer")
 _UNSEEN = ("hidden", "other")
+_THOUGHTS = re.compile(r"\s*<think>.*?(</think>\s*|$)", re.DOTALL)
+
+SHOWN: tuple[Written, ...] = ("text", "refusal", "name", "arguments", "reasoning")
+TOLD: tuple[Written, ...] = ("text", "refusal", "name", "arguments")
+"""What an answer shows, and what of it even those servers count that leave out reasoning."""
 
 
 class Plain(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +62,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         preamble: Instead of the system message, where there is none.
         message: Around each message.
         roles: Around messages of these roles, where that differs.
-        answer: What opens the answer.
+        answer: What opens the answer, and whatever else every conversation has.
         tools: What introduces tools, however many there are.
         tool: Around each tool.
         written: How a tool is written for the model.
@@ -58,7 +71,8 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         ending: What ends an answer.
         called: Around each call of a tool in an answer.
         thought: Around reasoning in an answer.
-        sure: Whether reasoning that is shown is always counted.
+        formats: Whether the model is told of a JSON schema that its answer must fit.
+        sure: What is always counted of what an answer shows, wherever the model is served.
     """
 
     opening: int = 0
@@ -74,48 +88,47 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
     ending: int = 0
     called: int = 0
     thought: int = 0
-    sure: bool = True
+    formats: bool = False
+    sure: tuple[Written, ...] = SHOWN
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
-        texts = [*prompt.texts, *self._definitions(prompt)]
-        without = list(prompt.elsewhere)
-        for message in prompt.messages:
-            texts += self._texts(message)
-            for part in message.parts:
-                without += unweighed(part)
-        counted = sum(weigh(text, family, length) for text in texts)
-        tokens = counted + self._around(prompt) + prompt.ids
-        return weight(tokens, family.input_error, family.output_worst, without)
+        last = prompt.messages[-1:]
+        certain = Counted.of([*prompt.texts, *self._texts(last)], family, length)
+        before = Counted.of(self._texts(prompt.messages[:-1]), family, length)
+        tools = Counted.of(self._definitions(prompt), family, length)
+        text, around = certain.tokens + before.tokens, tools.tokens + self._around(prompt)
+        parts = [part for message in prompt.messages for part in message.parts]
+        without = [*prompt.elsewhere, *chain.from_iterable(map(unweighed, parts))]
+        error = text * family.input_error + around * AROUND
+        return weight(text + around + prompt.ids, error, certain.least, without)
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
-        shown = answer.texts("reasoning")
-        told = [p.text for p in answer.parts if p.kind not in (*_UNSEEN, "reasoning")]
-        counted = sum(weigh(text, family, length) for text in (*told, *shown))
-        around = self.ending + self.called * len(answer.texts("name")) + self.thought * bool(shown)
-        without = [p.kind for p in answer.parts if p.kind in _UNSEEN]
-        if family.reasons and not shown and "hidden" not in without:
+        certain = Counted.of(answer.texts(*self.sure), family, length)
+        unsure = [kind for kind in SHOWN if kind not in self.sure]
+        text = certain.tokens + Counted.of(answer.texts(*unsure), family, length).tokens
+        thoughts, calls = bool(answer.texts("reasoning")), len(answer.texts("name"))
+        around = self.ending + self.called * calls + self.thought * thoughts
+        without: list[str] = [part.kind for part in answer.parts if part.kind in _UNSEEN]
+        if family.reasons and not thoughts:
             without.append("hidden")
-        best = weight(counted + around, family.output_error, family.output_worst, without)
-        certain = sum(least(t, family, length) for t in (*told, *shown * self.sure))
-        return msgspec.structs.replace(best, least=max(0, math.floor(certain) - SLACK))
+        error = text * family.output_error + around * AROUND
+        return weight(text + around, error, certain.least, without)
 
-    def _texts(self, message: Message) -> Iterator[str]:
-        for part in message.parts:
-            if not isinstance(part, Thought):
-                yield from texts_in(part)
-            elif self.recalls:
-                yield part.text
+    def _texts(self, messages: Iterable[Message]) -> Iterator[str]:
+        for message in messages:
+            for text in texts_of(message.parts, thoughts=self.recalls):
+                yield _THOUGHTS.sub("", text)
 
     def _definitions(self, prompt: Prompt) -> Iterator[str]:
         write = self.written or tool_text
-        yield from map(write, prompt.tools)
-        if prompt.schema is not None:
+        yield from map(write, _offered(prompt))
+        if self.formats and prompt.schema is not None:
             yield write(prompt.schema)
 
     def _around(self, prompt: Prompt) -> int:
-        tools = len(prompt.tools)
+        tools = len(_offered(prompt))
         around = self.tools * bool(tools) + self.tool * tools
         if prompt.texts or prompt.messages:
             around += self.opening
@@ -130,42 +143,51 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         return self.roles.get(message.role.lower(), self.message) + self.call * calls
 
 
-def weigh(text: str, family: Family, length: Length) -> float:
-    """Count the tokens of a text as the family's own vocabulary has them."""
-    return _counted(text, family, length, family.foreign)
+def _offered(prompt: Prompt) -> tuple[Tool, ...]:
+    return () if prompt.tool_choice == "none" else prompt.tools  # most templates leave them out
 
 
-def least(text: str, family: Family, length: Length) -> float:
-    """Count what a text weighs at least; scripts that vocabularies differ on count half."""
-    return _counted(text, family, length, family.foreign / 2) * (1 - family.output_worst)
+class Counted(NamedTuple):
+    """What texts weigh: the best estimate, and what they weigh at least."""
 
+    tokens: float
+    least: float
 
-def _counted(text: str, family: Family, length: Length, foreign: float) -> float:
-    number = float(length(text))
-    if family.digits < JOINED:
-        number += sum(map(_split_apart, _DIGITS.findall(text)))
-    if foreign != 1 and (strange := "".join(_FOREIGN.findall(text))):
-        number -= (1 - foreign) * length(strange)
-    return number * family.factor
-
-
-JOINED = 3
-"""Digits that the vocabularies of this package join to one token."""
+    @classmethod
+    def of(cls, texts: Iterable[str], family: Family, length: Length) -> Counted:
+        """Count texts as the family's own vocabulary has them."""
+        tokens = certain = 0.0
+        for text in texts:
+            number, strange = float(length(text)), 0
+            if family.digits < JOINED:
+                number += sum(map(_split_apart, _DIGITS.findall(text)))
+            if not text.isascii() and (foreign := "".join(_FOREIGN.findall(text))):
+                strange = length(foreign)
+            tokens += number - (1 - family.foreign) * strange
+            certain += number - (1 - family.foreign / 2) * strange
+        return cls(tokens * family.factor, certain * family.factor * (1 - family.output_worst))
 
 
 def _split_apart(digits: str) -> int:
     return len(digits) - math.ceil(len(digits) / JOINED)
 
 
-def weight(tokens: float, error: float, worst: float, without: Iterable[str] = ()) -> Weight:
-    """Make a weight of a number and of its errors as shares of it."""
+def weight(tokens: float, error: float, least: float, without: Iterable[str] = ()) -> Weight:
+    """Make a weight of a number, of its error, and of what is certain."""
     number = round(tokens)
     return Weight(
         tokens=number,
-        error=math.ceil(number * error),
-        least=int(number * (1 - worst)),
+        error=math.ceil(error) + SLACK,
+        least=min(number, max(0, math.floor(least) - SLACK)),
         without=tuple(dict.fromkeys(without)),
     )
+
+
+def texts_of(parts: Iterable[Part], *, thoughts: bool = True) -> Iterator[str]:
+    """Give the texts of the parts of a message."""
+    for part in parts:
+        if thoughts or not isinstance(part, Thought):
+            yield from texts_in(part)
 
 
 def texts_in(part: Part) -> Iterator[str]:
