@@ -85,11 +85,6 @@ def checked(given: object) -> dict[str, Tokenizer]:
 
     Raises:
         ConfigurationError: The message names what was given and what is expected.
-
-    >>> checked({"": len})
-    Traceback (most recent call last):
-    ...
-    tokenmeter.errors.ConfigurationError: a pattern of model names is a string such as 'my-model*'; got ''
     """
     if not isinstance(given, Mapping):
         raise ConfigurationError(
