@@ -59,10 +59,12 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     Args:
         what: What it is, ``audio``, ``file``, ``video``: for people, and for rules.
         size: Its bytes, where they are in the request.
+        source: A data URL or base64 alone, where it says how long the thing is (pages, seconds).
     """
 
     what: str
     size: int | None = None
+    source: str | None = None
 
 
 Part = Text | Image | ToolCall | ToolResult | Thought | Other
