@@ -139,7 +139,7 @@ class Gemini(Dialect):
             status="failed" if body.error else "completed" if ended else None,
             error_type=error_code(body.error, "error") if body.error else None,
             final=ended and body.error is None,
-            input_final=ended,  # what tools and functions add comes late (recorded)
+            input_final=ended or said is None,  # what tools and functions add comes late (recorded)
         )
 
     def prompt(self, request: bytes) -> Prompt | None:
