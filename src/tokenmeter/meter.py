@@ -26,6 +26,7 @@ from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
+from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
 T = TypeVar("T")
@@ -86,6 +87,8 @@ class Meter:
         providers: Hosts of one's own and the provider they are, ``{"llm.corp": "openai"}``.
         dialects: Wire formats of one's own; they come before ours, and before those that
             installed packages bring by the entry-point group ``tokenmeter.dialects``.
+        exact_streams: Whether a stream is asked for its usage where the caller did not ask, and
+            what comes in addition is taken out before the caller sees it.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
 
@@ -93,12 +96,13 @@ class Meter:
         ConfigurationError: An exporter, a provider or a dialect cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         exporters: Iterable[str | Exporter] = (),
         *,
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] = (),
+        exact_streams: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -117,6 +121,8 @@ class Meter:
         self._unread: dict[tuple[str, str], int] = {}
         self._providers, self._dialects = providers, _checked(dialects)
         self._router = Router(providers, (*self._dialects, *self._brought()))
+        self.exact = self._exact(exact_streams)
+        """What asks streams for their usage; ``None`` where nothing does."""
         self._attached: tuple[Sink, ...] = ()
         self._sinks = self._made(exporters)
         self._disabled = False
@@ -129,6 +135,7 @@ class Meter:
         exporters: Iterable[str | Exporter] | None = None,
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] | None = None,
+        exact_streams: bool | None = None,
     ) -> Self:
         """Replace the exporters, the providers, the dialects; what is not given stays.
 
@@ -143,6 +150,8 @@ class Meter:
         router = Router(hosts, (*own, *self._brought()))
         kept = self._sinks if exporters is None else self._attached
         made = () if exporters is None else self._made(exporters)
+        if exact_streams is not None:
+            self.exact = self._exact(exact_streams)
         self._enabled = _wanted() and not self._disabled
         replaced = [sink for sink in self._sinks if sink not in kept]
         self._providers, self._dialects = hosts, own
@@ -327,6 +336,9 @@ class Meter:
             )
         return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
 
+    def _exact(self, wanted: bool) -> ExactStreams | None:
+        return ExactStreams(self.guard) if wanted else None
+
     def _brought(self) -> list[Dialect]:
         """Give the dialects that installed packages bring; one that cannot be had is left out."""
         loaded = (self.guard.run(f"the dialect {p.name}", load, p) for p in installed())
@@ -428,6 +440,7 @@ def configure(
     exporters: Iterable[str | Exporter] | None = None,
     providers: Mapping[str, str] | None = None,
     dialects: Iterable[Dialect] | None = None,
+    exact_streams: bool | None = None,
 ) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
@@ -436,7 +449,9 @@ def configure(
 
     >>> meter = configure(exporters=["memory"])
     """
-    return default().configure(exporters=exporters, providers=providers, dialects=dialects)
+    return default().configure(
+        exporters=exporters, providers=providers, dialects=dialects, exact_streams=exact_streams
+    )
 
 
 def wrap(client: T) -> T:
