@@ -136,7 +136,7 @@ def points(record: Record) -> Iterator[Point]:
     model = (reading.model if reading else None) or route.model
     model = model or (asked.get("model") if isinstance(asked, dict) else None)
     prompt = None if asked is None else route.dialect.prompt(json.dumps(asked).encode())
-    answer = Answer.of(pieces(route.dialect, body_of(record)))
+    answer = Answer.of(pieces(route.dialect, body_of(record)), prompt)
     true = truths_of(record)[0]
 
     def point(side: str, kind: str, truth: int, estimate: estimates.Estimate) -> Point:
