@@ -8,7 +8,9 @@ ones (https://cookbook.openai.com/articles/openai-harmony; all read 2026-11-22).
   stand three tokens, two for models that reason;
 - a call is addressed to ``functions.NAME``, and its result comes from there;
 - several calls at once are one call of ``multi_tool_use.parallel`` with all of them as JSON, in
-  models before harmony; so is a single one whose arguments come with spaces in them;
+  models before harmony;
+- in these models an answer that must be a call of one function begins with its name before the
+  model writes anything: the name is read, and only the arguments are written;
 - in harmony what is written has a channel: three tokens before each part and three between two of
   them; what an earlier turn said has two more when it is read.
 
@@ -60,6 +62,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         call: Around a call of an earlier turn, beside its message.
         result: Around the result of a call, beside its message.
         parallel: Whether several calls at once are one.
+        forced: Whether a call that is forced begins with the name of its function.
         wrote_text: Before text that is written.
         wrote_call: Around a call that is written.
         between: Between two parts that are written.
@@ -81,6 +84,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     call: int = 2
     result: int = 2
     parallel: bool = True
+    forced: bool = True
     wrote_text: int = 0
     wrote_call: int = 6
     between: int = 0
@@ -111,6 +115,7 @@ HARMONY = Format(
     call=6,
     result=4,
     parallel=False,
+    forced=False,
     wrote_text=3,
     wrote_call=9,
     between=3,
@@ -344,10 +349,12 @@ def _wrote(parts: list[Piece], asked: Prompt, form: Format, length: Length) -> i
     """Count one choice."""
     texts = [part for part in parts if part.kind in _texts_of(form)]
     calls = _calls_of(parts)
-    together = _together(calls) if form.parallel and _are_together(calls) else None
+    together = _together(calls) if form.parallel and len(calls) > 1 else None
     tokens = sum(form.wrote_text + length(part.text) for part in texts)
     if together is not None:
         tokens += _PARALLEL + 2 + length(together)
+    elif form.forced and is_forced(asked):
+        tokens += sum(length(call.arguments) for call in calls)
     else:
         tokens += sum(form.wrote_call + _called(call, length) for call in calls)
     segments = len(texts) + (1 if together is not None else len(calls))
@@ -372,12 +379,11 @@ def _calls_of(parts: list[Piece]) -> list[ToolCall]:
     return [ToolCall(part.text, arguments.get(part.key, "")) for part in named]
 
 
-def _are_together(calls: list[ToolCall]) -> bool:
-    """Say whether calls were written as one: arguments of a single one are then given anew."""
-    if len(calls) == 1:
-        arguments = calls[0].arguments
-        return arguments != _compact(arguments) and "\n" not in arguments
-    return len(calls) > 1
+def is_forced(asked: Prompt) -> bool:
+    """Say whether the answer can only be a call of one function."""
+    names = [tool.name for tool in asked.tools]
+    required = asked.form == _RESPONSES and asked.tool_choice == "required" and len(names) == 1
+    return required or asked.tool_choice in names
 
 
 def _ended(last: str | None, asked: Prompt, form: Format) -> int:
