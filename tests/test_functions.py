@@ -618,10 +618,22 @@ def test_a_wire_call_without_usage_inside_does_not_count_as_one(
         return list(client.chat.completions.create(**ASK, stream=True))
 
     ask()
-    wire, own = ledger.facts()
+    own, wire = ledger.facts()
     assert (wire["source"], wire["output_provenance"]) == ("wire", "unknown")
     assert own["source"] == "metered"
-    assert ledger.events[1].usage == Usage(input_tokens=3, output_tokens=5)
+    assert ledger.events[0].usage == Usage(input_tokens=3, output_tokens=5)
+
+
+def test_a_wire_call_without_usage_inside_is_estimated_where_the_function_knows_no_better(
+    server: ModelServer, ledger: Ledger, client: openai.OpenAI
+) -> None:
+    @metered(meter=ledger.meter)
+    def ask() -> int:
+        return len(list(client.chat.completions.create(**ASK, stream=True)))
+
+    assert ask()
+    (event,) = ledger.facts()
+    assert (event["source"], event["input_provenance"]) == ("wire", "estimated")
 
 
 def test_a_wire_call_in_a_thread_with_the_context_is_inside(

@@ -26,6 +26,7 @@ from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route
+from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.claim import claimed
 
@@ -117,7 +118,7 @@ class Desk(Protocol):
     open_calls: set[Call]
     room: Room
     estimates: bool
-    tokenizers: Any
+    tokenizers: Tokenizers
     pid: int
     now_ns: Callable[[], int]
     timer_s: Callable[[], float]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.content import Answer, Prompt
 from tokenmeter.event import UsageEvent
 from tokenmeter.guard import Guard
+from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire.body import pieces
 
 A_STREAM = 1024 * 1024
@@ -131,7 +132,9 @@ def wanted(event: UsageEvent) -> bool:
     return event.input_provenance == "unknown" or event.output_provenance in ("unknown", "partial")
 
 
-def filled(event: UsageEvent, evidence: Evidence, tokenizers: Any, guard: Guard) -> UsageEvent:
+def filled(
+    event: UsageEvent, evidence: Evidence, tokenizers: Tokenizers, guard: Guard
+) -> UsageEvent:
     """Give the event with a number where there is evidence for one; each side for itself."""
     sides = (_with_input, _with_output)
     prompt = guard.run("reading a request to estimate it", evidence.prompt)
@@ -141,7 +144,7 @@ def filled(event: UsageEvent, evidence: Evidence, tokenizers: Any, guard: Guard)
 
 
 def _with_input(
-    event: UsageEvent, _evidence: Evidence, prompt: Prompt | None, tokenizers: Any
+    event: UsageEvent, _evidence: Evidence, prompt: Prompt | None, tokenizers: Tokenizers
 ) -> UsageEvent:
     left = event.status != "completed" and event.input_provenance == "reported"
     if left and prompt is not None and _may_grow(prompt):
@@ -170,7 +173,7 @@ def _may_grow(prompt: Prompt) -> bool:
 
 
 def _with_output(
-    event: UsageEvent, evidence: Evidence, prompt: Prompt | None, tokenizers: Any
+    event: UsageEvent, evidence: Evidence, prompt: Prompt | None, tokenizers: Tokenizers
 ) -> UsageEvent:
     if event.output_provenance not in ("unknown", "partial"):
         return event
@@ -179,7 +182,7 @@ def _with_output(
         return event
     from tokenmeter.tokens import estimates
 
-    found = estimates.of_answer(answer, _model(event), tokenizers)
+    found = estimates.of_answer(replace(answer, asked=prompt), _model(event), tokenizers)
     weight, share = found.weight, evidence.share
     if event.status == "completed" and event.output_provenance == "unknown" and not weight.without:
         return replace(

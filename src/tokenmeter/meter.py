@@ -26,6 +26,7 @@ from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
+from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
@@ -93,11 +94,13 @@ class Meter:
             installed packages bring by the entry-point group ``tokenmeter.dialects``.
         estimates: Whether what no provider reported is estimated, and marked so; ``None``: yes,
             unless the environment says ``TOKENMETER_ESTIMATES=0``.
+        tokenizers: Functions of a text and a model's name that count for models, by pattern of
+            their names: ``{"my-model*": count}``.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
 
     Raises:
-        ConfigurationError: An exporter, a provider or a dialect cannot be used.
+        ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a meter, each with its default
@@ -107,6 +110,7 @@ class Meter:
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] = (),
         estimates: bool | None = None,
+        tokenizers: Mapping[str, Tokenizer] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -117,7 +121,7 @@ class Meter:
         self.open_calls: set[Call] = set()
         self.room = Room()
         self.estimates = _estimating(estimates)
-        self.tokenizers = None
+        self.tokenizers = Tokenizers(tokenizers, self.guard)
         self.pid = os.getpid()
         self.now_ns = now_ns
         self.timer_s = timer_s
@@ -141,25 +145,29 @@ class Meter:
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] | None = None,
         estimates: bool | None = None,
+        tokenizers: Mapping[str, Tokenizer] | None = None,
     ) -> Self:
         """Replace the exporters, the providers, the dialects; what is not given stays.
 
         ``estimates`` says whether what no provider reported is estimated; the counts of such events
-        are marked ``estimated`` or ``partial``.
+        are marked ``estimated`` or ``partial``. ``tokenizers`` are functions that count for models
+        by pattern of their names, and replace those given before.
 
         Everything is checked before anything changes. Exporters that are replaced are flushed and
         closed.
 
         Raises:
-            ConfigurationError: An exporter, a provider or a dialect cannot be used.
+            ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
         """
         hosts = self._providers if providers is None else providers
         own = self._dialects if dialects is None else _checked(dialects)
         router = Router(hosts, (*own, *self._brought()))
         kept = self._sinks if exporters is None else self._attached
+        counting = None if tokenizers is None else Tokenizers(tokenizers, self.guard)
         made = () if exporters is None else self._made(exporters)
         self._enabled = _wanted() and not self._disabled
         self.estimates = self.estimates if estimates is None else estimates
+        self.tokenizers = counting or self.tokenizers
         replaced = [sink for sink in self._sinks if sink not in kept]
         self._providers, self._dialects = hosts, own
         self._router, self._sinks = router, (*made, *kept)
@@ -451,16 +459,21 @@ def configure(
     providers: Mapping[str, str] | None = None,
     dialects: Iterable[Dialect] | None = None,
     estimates: bool | None = None,
+    tokenizers: Mapping[str, Tokenizer] | None = None,
 ) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
     Raises:
-        ConfigurationError: An exporter, a provider or a dialect cannot be used.
+        ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
 
     >>> meter = configure(exporters=["memory"])
     """
     return default().configure(
-        exporters=exporters, providers=providers, dialects=dialects, estimates=estimates
+        exporters=exporters,
+        providers=providers,
+        dialects=dialects,
+        estimates=estimates,
+        tokenizers=tokenizers,
     )
 
 

@@ -67,10 +67,12 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     Args:
         what: What it is, ``audio``, ``file``, ``video``: for people, and for rules.
         size: Its bytes, where they are in the request.
+        source: A data URL or base64 alone, where it says how long the thing is (pages, seconds).
     """
 
     what: str
     size: int | None = None
+    source: str | None = None
 
 
 Part = Text | Image | ToolCall | ToolResult | Thought | Other
@@ -160,12 +162,17 @@ class Answer(msgspec.Struct, frozen=True):
     """What an answer holds, its pieces joined; in the order in which the parts began.
 
     Args:
-        parts: The parts.
-        asked: What it answers, where that is known.
+        parts: The pieces.
+        asked: What it answers, where that is known: some of it changes what is written beside.
     """
 
     parts: tuple[Piece, ...] = ()
     asked: Prompt | None = None
+
+    @property
+    def tool_choice(self) -> str | None:
+        """That of its prompt: of a call that was forced, a model writes less itself."""
+        return None if self.asked is None else self.asked.tool_choice
 
     @classmethod
     def of(cls, pieces: Iterable[Piece], asked: Prompt | None = None) -> Answer:

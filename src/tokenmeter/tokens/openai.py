@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenmeter.tokens import functions
 from tokenmeter.tokens.families import Family, Rules
 from tokenmeter.tokens.openai_rules import (
     CHAT,
@@ -50,39 +51,49 @@ def _with_cl100k(*families: Family) -> tuple[Family, ...]:
     return tuple(msgspec.structs.replace(family, vocabulary="cl100k_base") for family in families)
 
 
+_GPT_35 = Turns(CHAT, functions.OLD_CHAT, functions.RESPONSES)
+_GPT_4 = Turns(EARLY_CHAT, functions.OLD_CHAT, functions.RESPONSES)
+_FIRST = Turns(FIRST_CHAT, functions.OLD_CHAT)
+_GPT_4O = Turns(CHAT, functions.CHAT, functions.RESPONSES)
+_O1 = Turns(O_SERIES, functions.O_RESPONSES)
+_O = Turns(HARMONY, functions.O_RESPONSES)
+_GPT_5 = Turns(REASONING, functions.REASONING_CHAT, functions.REASONING_RESPONSES)
+_GPT_5X = Turns(HARMONY, functions.REASONING_CHAT, functions.REASONING_RESPONSES)
+_OSS = Turns(OPEN, functions.REASONING_RESPONSES)
+
 _5 = r"gpt-5(?:-mini|-nano|-codex|-search-api)?"
 _5X = r"gpt-5\.\d+(?:-(?:mini|nano|codex|codex-mini|codex-max|pro|sol|terra|luna|cyber))*"
 _4O = r"(?:chat)?gpt-4o(?:-mini)?(?:-audio|-search)?|gpt-audio(?:-mini)?"
 
 FAMILIES: tuple[Family, ...] = (
     *_that_reason(
-        _family("gpt-5 pro", "gpt-5-pro", Turns(HARMONY), 272_000),
-        _family("gpt-5", _5, Turns(REASONING), 128_000),
-        _family("gpt-5.x", _5X, Turns(HARMONY), 128_000),
-        _family("codex-mini", "codex-mini", Turns(HARMONY), 100_000),
-        _family("o3 and o4", r"o3|o3-pro|o4-mini|o[34](?:-mini)?-deep-research", Turns(HARMONY),
+        _family("gpt-5 pro", "gpt-5-pro", _GPT_5X, 272_000),
+        _family("gpt-5", _5, _GPT_5, 128_000),
+        _family("gpt-5.x", _5X, _GPT_5X, 128_000),
+        _family("codex-mini", "codex-mini", _O, 100_000),
+        _family("o3 and o4", r"o3|o3-pro|o4-mini|o[34](?:-mini)?-deep-research", _O,
                 100_000),
-        _family("o1 and o3-mini", "o1|o1-pro|o3-mini", Turns(O_SERIES), 100_000),
-        _family("o1-mini", "o1-mini", Turns(O_SERIES), 65_536),
-        _family("o1-preview", "o1-preview", Turns(O_SERIES), 32_768),
+        _family("o1 and o3-mini", "o1|o1-pro|o3-mini", _O1, 100_000),
+        _family("o1-mini", "o1-mini", _O1, 65_536),
+        _family("o1-preview", "o1-preview", _O1, 32_768),
     ),
-    _family("gpt-oss", r"gpt-oss(?:-safeguard)?", Turns(OPEN), 131_072),
-    _family("gpt-5 chat", r"gpt-5(?:\.\d+)?-chat", Turns(CHAT), 16_384),
-    _family("gpt-4.1", "gpt-4.1(?:-mini|-nano)?", Turns(CHAT), 32_768),
-    _family("gpt-4.5", "gpt-4.5", Turns(CHAT), 16_384),
-    _family("gpt-4o of May 2024", "gpt-4o-2024-05-13", Turns(CHAT), 4_096),
-    _family("gpt-4o realtime", "gpt-4o-(?:mini-)?realtime|gpt-realtime(?:-mini)?", Turns(CHAT),
+    _family("gpt-oss", r"gpt-oss(?:-safeguard)?", _OSS, 131_072),
+    _family("gpt-5 chat", r"gpt-5(?:\.\d+)?-chat", _GPT_4O, 16_384),
+    _family("gpt-4.1", "gpt-4.1(?:-mini|-nano)?", _GPT_4O, 32_768),
+    _family("gpt-4.5", "gpt-4.5", _GPT_4O, 16_384),
+    _family("gpt-4o of May 2024", "gpt-4o-2024-05-13", _GPT_4O, 4_096),
+    _family("gpt-4o realtime", "gpt-4o-(?:mini-)?realtime|gpt-realtime(?:-mini)?", _GPT_4O,
             4_096),
     _family("gpt-4o transcribe", "gpt-4o-(?:mini-)?transcribe(?:-diarize)?", Texts(), 2_000),
     _family("gpt-4o speech", "gpt-4o-mini-tts", Texts(), 2_000),
-    _family("gpt-4o", _4O, Turns(CHAT), 16_384),
-    _family("computer-use", "computer-use", Turns(CHAT), 1_024),
+    _family("gpt-4o", _4O, _GPT_4O, 16_384),
+    _family("computer-use", "computer-use", _GPT_4O, 1_024),
     *_with_cl100k(
-        _family("gpt-4 turbo", "gpt-4-turbo|gpt-4-(?=vision|1106|0125)", Turns(CHAT), 4_096),
-        _family("gpt-4", "gpt-4(?:-32k)?", Turns(EARLY_CHAT), 8_192),
-        _family("gpt-3.5 of March 2023", r"gpt-3\.?5-turbo-0301", Turns(FIRST_CHAT), 4_096),
+        _family("gpt-4 turbo", "gpt-4-turbo|gpt-4-(?=vision|1106|0125)", _GPT_35, 4_096),
+        _family("gpt-4", "gpt-4(?:-32k)?", _GPT_4, 8_192),
+        _family("gpt-3.5 of March 2023", r"gpt-3\.?5-turbo-0301", _FIRST, 4_096),
         _family("gpt-3.5 instruct", r"gpt-3\.?5-turbo-instruct", Texts(), 4_096),
-        _family("gpt-3.5", r"gpt-3\.?5-turbo(?:-16k)?", Turns(CHAT), 4_096),
+        _family("gpt-3.5", r"gpt-3\.?5-turbo(?:-16k)?", _GPT_35, 4_096),
         _family("base models", r"davinci(?:-002)?|babbage(?:-002)?", Texts(), 16_384),
         _family("embeddings", r"text-embedding-(?:3-small|3-large|ada-002(?:-v2)?)", Texts()),
     ),

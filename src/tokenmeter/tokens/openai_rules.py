@@ -41,8 +41,8 @@ from tokenmeter.dialects.content import (
     ToolResult,
     Written,
 )
+from tokenmeter.tokens import functions
 from tokenmeter.tokens.families import Family, Length, Weight
-from tokenmeter.tokens.plain import tool_text
 
 _RESPONSES = "responses"
 _STORED = {True: 1, False: -2}
@@ -149,14 +149,19 @@ class Texts:
 class Turns:
     """Count the turns of a conversation in one of the chat formats."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(
+        self, form: Format, chat: functions.Style, responses: functions.Style | None = None
+    ) -> None:
         self._form = form
+        self._styles = {_RESPONSES: responses or chat}
+        self._style = chat
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
         reader = _Reader(self._form, prompt, length)
         told = reader.told()
-        tools = reader.tools()
+        style = self._styles.get(prompt.form or "", self._style)
+        tools = functions.weigh(prompt, style, length)
         unsure = _share(tools, family.input_error)
         return Weight(
             tokens=told + tools,
@@ -187,7 +192,7 @@ class _Reader:
     """Weighs one prompt."""
 
     def __init__(self, form: Format, prompt: Prompt, length: Length) -> None:
-        self.without: list[str] = []
+        self.without = [tool.kind for tool in prompt.tools if tool.kind != "function"]
         self._form = form
         self._prompt = prompt
         self._length = length
@@ -203,13 +208,6 @@ class _Reader:
         tokens = sum(self._message(message, now=at > last) for at, message in enumerate(said))
         first = self._form.instructions if said[0].role in ("system", "developer") else 0
         return bare + tokens + self._form.start + self._form.system + first
-
-    def tools(self) -> int:
-        """Count the tools, and the format of the answer."""
-        self.without += [tool.kind for tool in self._prompt.tools if tool.kind != "function"]
-        told = [tool for tool in self._prompt.tools if tool.kind == "function"]
-        told += [self._prompt.schema] if self._prompt.schema else []
-        return sum(self._length(tool_text(tool)) for tool in told)
 
     def _message(self, message: Message, *, now: bool) -> int:
         """Count a message; ``now`` is what follows the last one of a user."""
