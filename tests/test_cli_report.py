@@ -71,6 +71,8 @@ ADA = {
     "cache_read_tokens": 600,
     "output_tokens": 200,
     "reasoning_tokens": 50,
+    "estimated": 0,
+    "partial": 0,
     "unknown": 0,
 }
 PIPE = dict.fromkeys(ADA, 0) | {
@@ -132,12 +134,13 @@ def test_markdown_escapes_pipes_and_ends_with_the_total(
     ledger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report(capsys, ledger, "--by", "user", "--format", "markdown") == (
-        "| user | calls | attempts | failed | input | cached | output | reasoning | unknown |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| ada | 1 | 2 | 1 | 1000 | 600 | 200 | 50 | 0 |\n"
-        "| a\\|b | 1 | 1 | 0 | 5 | 0 | 7 | 0 | 0 |\n"
-        "| (none) | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 1 |\n"
-        "| total | 3 | 4 | 1 | 1005 | 600 | 207 | 50 | 1 |\n"
+        "| user | calls | attempts | failed | input | cached | output | reasoning "
+        "| est. | part. | unknown |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| ada | 1 | 2 | 1 | 1000 | 600 | 200 | 50 | 0 | 0 | 0 |\n"
+        "| a\\|b | 1 | 1 | 0 | 5 | 0 | 7 | 0 | 0 | 0 | 0 |\n"
+        "| (none) | 1 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1 |\n"
+        "| total | 3 | 4 | 1 | 1005 | 600 | 207 | 50 | 0 | 0 | 1 |\n"
     )
 
 

@@ -413,13 +413,34 @@ def test_prompt_and_completion_count_arguments_and_result(ledger: Ledger) -> Non
     assert ledger.facts() == [{**PLAIN, **REPORTED, "status": "completed"}]
 
 
-def test_text_is_left_for_estimation(ledger: Ledger) -> None:
-    @metered(prompt=lambda q: q, completion=lambda a: a, meter=ledger.meter)
-    def ask(question: str) -> str:
-        return "an answer"
+def told(ledger: Ledger) -> Any:
+    return metered(model="gpt-4o", prompt=lambda q: q, completion=lambda a: a, meter=ledger.meter)
 
-    ask("a question")
-    assert ledger.facts() == [{**PLAIN, **UNKNOWN, "status": "completed"}]
+
+def test_text_is_estimated(ledger: Ledger) -> None:
+    told(ledger)(lambda question: "an answer")("a question, and more")
+    event = ledger.facts()[0]
+    assert (event["input_tokens"], event["input_provenance"]) == (5, "estimated")
+    assert (event["output_tokens"], event["output_provenance"]) == (2, "estimated")
+    assert event["estimator"] == "o200k_base"
+
+
+def test_text_is_not_estimated_where_that_is_switched_off(ledger: Ledger) -> None:
+    ledger.meter.configure(estimates=False)
+    told(ledger)(lambda question: "an answer")("a question")
+    assert ledger.facts() == [
+        {**PLAIN, **UNKNOWN, "request_model": "gpt-4o", "status": "completed"}
+    ]
+
+
+def test_nothing_is_estimated_of_a_function_that_raised(ledger: Ledger) -> None:
+    def broken(question: str) -> str:
+        raise LeftError
+
+    with pytest.raises(LeftError):
+        told(ledger)(broken)("a question")
+    event = ledger.facts()[0]
+    assert (event["input_provenance"], event["output_provenance"]) == ("unknown", "unknown")
 
 
 def test_a_side_that_was_not_counted_is_taken_from_the_result(ledger: Ledger) -> None:
@@ -597,10 +618,22 @@ def test_a_wire_call_without_usage_inside_does_not_count_as_one(
         return list(client.chat.completions.create(**ASK, stream=True))
 
     ask()
-    wire, own = ledger.facts()
+    own, wire = ledger.facts()
     assert (wire["source"], wire["output_provenance"]) == ("wire", "unknown")
     assert own["source"] == "metered"
-    assert ledger.events[1].usage == Usage(input_tokens=3, output_tokens=5)
+    assert ledger.events[0].usage == Usage(input_tokens=3, output_tokens=5)
+
+
+def test_a_wire_call_without_usage_inside_is_estimated_where_the_function_knows_no_better(
+    server: ModelServer, ledger: Ledger, client: openai.OpenAI
+) -> None:
+    @metered(meter=ledger.meter)
+    def ask() -> int:
+        return len(list(client.chat.completions.create(**ASK, stream=True)))
+
+    assert ask()
+    (event,) = ledger.facts()
+    assert (event["source"], event["input_provenance"]) == ("wire", "estimated")
 
 
 def test_a_wire_call_in_a_thread_with_the_context_is_inside(

@@ -163,7 +163,7 @@ def test_a_background_response_is_one_event_with_the_same_id_in_every_process(
     taken: list[list[UsageEvent]] = [[], []]
     clients = []
     for events in taken:
-        meter = Meter([events.append], providers={"127.0.0.1": "openai"})
+        meter = Meter([events.append], estimates=False, providers={"127.0.0.1": "openai"})
         clients.append(meter.wrap(openai.OpenAI(base_url=server.openai_url, api_key="k")))
     with tokenmeter.attribute(user="ada"):
         queued = clients[0].responses.create(model="m", input="one two", background=True)
@@ -478,7 +478,7 @@ def outcome(call: Callable[[], Any]) -> tuple[object, ...]:
 def test_a_bad_body_reaches_the_sdk_as_it_would_without_the_meter(
     name: str, raw: bool, server: ModelServer, events: list[UsageEvent]
 ) -> None:
-    meter = Meter([events.append], providers={"127.0.0.1": "openai"})
+    meter = Meter([events.append], estimates=False, providers={"127.0.0.1": "openai"})
 
     def client() -> openai.OpenAI:
         return openai.OpenAI(base_url=server.openai_url, api_key="k", max_retries=0)

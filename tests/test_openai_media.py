@@ -385,7 +385,7 @@ def test_a_call_is_one_event_and_looks_as_ever(
 ) -> None:
     bare, uploads = run(mode, scene, mode, sdk, url, shape.call, None), vendor[0].asked
     found: list[UsageEvent] = []
-    meter = Meter([found.append], providers={"127.0.0.1": sdk})
+    meter = Meter([found.append], estimates=False, providers={"127.0.0.1": sdk})
     with attribute(user="ada"):
         assert run(mode, scene, mode, sdk, url, shape.call, meter) == bare
     assert [(a.method, a.path) for a in vendor[0].asked] == [(a.method, a.path) for a in uploads]
@@ -424,7 +424,7 @@ def test_a_run_that_is_polled_belongs_to_whoever_created_it(url: str) -> None:
 
 def test_an_answer_that_is_audio_is_never_kept(url: str) -> None:
     found: list[UsageEvent] = []
-    meter = Meter([found.append], providers={"127.0.0.1": "openai"})
+    meter = Meter([found.append], estimates=False, providers={"127.0.0.1": "openai"})
     held: list[int] = []
     with openai.OpenAI(base_url=f"{url}/v1", api_key="k") as client:
         create = meter.wrap(client).audio.speech.with_streaming_response.create

@@ -127,7 +127,7 @@ CALLS: tuple[Callable[[str], None], ...] = (
 def test_a_wrapped_client_says_one_event_with_what_the_server_counted(
     call: Callable[[str], None], memory: Memory
 ) -> None:
-    tokenmeter.configure(exporters=[memory])
+    tokenmeter.configure(exporters=[memory], estimates=False)
     with ModelServer() as server:
         call(server.openai_url)
         tokenmeter.flush()

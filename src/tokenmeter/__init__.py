@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tokenmeter.attribution import attribute as attribute
     from tokenmeter.diagnosis import Diagnosis as Diagnosis
     from tokenmeter.diagnosis import diagnose as diagnose
+    from tokenmeter.errors import CannotCountError as CannotCountError
     from tokenmeter.errors import CannotWrapError as CannotWrapError
     from tokenmeter.errors import ConfigurationError as ConfigurationError
     from tokenmeter.errors import InvariantError as InvariantError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tokenmeter.meter import wrap as wrap
     from tokenmeter.metering import metered as metered
     from tokenmeter.tallies import Tally as Tally
+    from tokenmeter.tokens.counting import Count as Count
+    from tokenmeter.tokens.counting import count as count
 
 __version__ = "0.1.0.dev0"
 
@@ -43,6 +46,7 @@ _HOMES = {
     "attribution": ("attribute",),
     "diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
+        "CannotCountError",
         "CannotWrapError",
         "ConfigurationError",
         "InvariantError",
@@ -65,6 +69,7 @@ _HOMES = {
     ),
     "metering": ("metered",),
     "tallies": ("Tally",),
+    "tokens.counting": ("Count", "count"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

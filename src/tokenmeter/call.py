@@ -20,15 +20,19 @@ from tokenmeter import attribution
 from tokenmeter.answers import Answers
 from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
 from tokenmeter.dialects.fields import decode
+from tokenmeter.estimating import Bytes, Evidence, Kept, Room, filled, wanted
 from tokenmeter.event import HOST, NOTHING, SCHEMA, Cost, Provenance, Status, UsageEvent
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route
+from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.claim import claimed
 
 Watcher = Callable[[UsageEvent], object]
+"""Sees the events of calls. One that has a method ``defer`` is handed the jobs that estimate them:
+it returns whether it took one, and runs it later, ``job(concede=True)`` to have no estimate."""
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tokenmeter_watchers", default=())
 
@@ -112,6 +116,9 @@ class Desk(Protocol):
     pending: Pending
     answers: Answers[Call]
     open_calls: set[Call]
+    room: Room
+    estimates: bool
+    tokenizers: Tokenizers
     pid: int
     now_ns: Callable[[], int]
     timer_s: Callable[[], float]
@@ -140,11 +147,14 @@ class Call:
         "_attribution",
         "_cached",
         "_desk",
+        "_evidence",
         "_first_s",
         "_headers",
         "_http_status",
+        "_kept",
         "_once",
         "_reader",
+        "_request",
         "_route",
         "_started_s",
         "_ts_ns",
@@ -165,6 +175,9 @@ class Call:
         self._first_s: float | None = None
         self._headers: Headers | None = None
         self._reader: Reader | None = None
+        self._request: bytes | None = None
+        self._kept: Kept | None = None
+        self._evidence: Evidence | None = None
         self.in_flight = True
         self._ts_ns = desk.now_ns()
         self._started_s = desk.timer_s()
@@ -176,10 +189,11 @@ class Call:
         if body:
             dialect = self._route.dialect
             self._asked = self._desk.guard.run(dialect.name, _asked, dialect, body) or _NOTHING
+            self._request = body
 
-    def about(self, asked: Asked) -> None:
+    def about(self, asked: Asked, evidence: Evidence) -> None:
         """Take what was asked from a seam that knows it without reading a request."""
-        self._asked = asked
+        self._asked, self._evidence = asked, evidence
 
     def failed(self, exc: BaseException, *, unsent: bool) -> None:
         """Close a call that got no response."""
@@ -194,7 +208,7 @@ class Call:
         end = COMPLETED
         if reading.status is None and reading.recognised and not body.startswith(b"{"):
             end, reading = _missing_end(reading)  # an event stream that was read as a whole
-        self._close(end, reading)
+        self._close(end, reading, body)
 
     def lost(self, http_status: int | None) -> None:
         """Close a call whose response is of a kind that nobody can observe."""
@@ -207,7 +221,11 @@ class Call:
         """Begin to read a body that is still to come, in the encoding that its bytes have."""
         self._http_status, self._cached = http_status, cached or None
         self._headers = headers
-        reader = bodies.StreamReader(self._route.dialect, content_encoding, self._desk.guard)
+        desk = self._desk
+        self._kept = kept = Kept(desk.room) if desk.estimates else None
+        reader = bodies.StreamReader(
+            self._route.dialect, content_encoding, desk.guard, None if kept is None else kept.add
+        )
         self.reads(reader)
         return reader
 
@@ -276,7 +294,7 @@ class Call:
             end, reading = _missing_end(reading)
         self._close(end, reading)
 
-    def _close(self, end: End, reading: Reading) -> None:
+    def _close(self, end: End, reading: Reading, body: bytes | None = None) -> None:
         try:
             self._once.pop()  # one atomic step: whoever comes second finds nothing
         except IndexError:
@@ -294,7 +312,50 @@ class Call:
             self._unread()
         known = known or reading.recognised
         if maker is not None and known and not reading.counted:
-            self._desk.emit(self._event(end, reading, maker), maker._watchers)
+            self._say(self._event(end, reading, maker), reading, body, maker)
+        if self._kept is not None:
+            self._kept.clear()
+        self._request = self._kept = self._evidence = None
+
+    def _say(self, event: UsageEvent, reading: Reading, body: bytes | None, maker: Call) -> None:
+        """Hand the event on, at once or when the worker has estimated what nobody reported."""
+        desk, watchers = self._desk, maker._watchers
+        is_wanted = desk.estimates and wanted(event)
+        evidence = self._found(reading, event, body, maker) if is_wanted else None
+        if evidence is None or not evidence.says_something:
+            desk.emit(event, watchers)
+            return
+        held = _size(evidence)
+        if not desk.room.take(held):
+            desk.guard.count("estimates left out for want of room")
+            desk.emit(event, watchers)
+            return
+
+        def estimate(*, concede: bool = False) -> None:
+            estimated = event
+            if not concede:
+                estimated = filled(event, evidence, desk.tokenizers, desk.guard)
+            desk.room.give(held)
+            desk.emit(estimated, watchers)
+
+        deferred = any(w.defer(estimate) for w in reversed(watchers) if hasattr(w, "defer"))
+        if not deferred and not desk.pending.later(estimate):
+            desk.guard.count("estimates left out: too many are pending")
+            estimate(concede=True)
+
+    def _found(
+        self, reading: Reading, event: UsageEvent, body: bytes | None, maker: Call
+    ) -> Evidence | None:
+        """Give what there is to estimate from; nothing where the answer was no model's."""
+        if self._evidence is not None:
+            return self._evidence
+        parts, share = ([body] if body else []), 1.0
+        if self._kept is not None and self._kept.seen:
+            parts, share = self._kept.parts, self._kept.size / self._kept.seen
+        foreign = event.status == "completed" and parts and not reading.recognised
+        if foreign or not share:
+            return None
+        return Bytes(self._route.dialect, maker._request, parts, share)
 
     def _unread(self) -> None:
         """Note an answer that was to be read and is in no known format."""
@@ -409,11 +470,20 @@ class Call:
         usage = reading.usage
         dialect = self._route.dialect
         read: Provenance = "unknown" if usage.input_tokens is None else "reported"
+        if read == "reported" and not (reading.final or reading.input_final):
+            read = "partial"
         if not dialect.counts_output:
             return (read if dialect.counts_input else "none"), "none"
         if usage.output_tokens is None:
             return read, "unknown"
         return read, "reported" if reading.final else "partial"
+
+
+def _size(evidence: Evidence) -> int:
+    """Give the bytes that an estimate holds on to until it is made."""
+    if not isinstance(evidence, Bytes):
+        return 0
+    return len(evidence.request or b"") + sum(map(len, evidence.parts))
 
 
 _NONE: tuple[Provenance, Provenance] = ("none", "none")

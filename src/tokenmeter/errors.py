@@ -6,6 +6,7 @@ Every error derives from the built-in a reader would expect::
     TokenmeterError
     ├── ConfigurationError (ValueError)    an exporter, provider or option that cannot be used
     ├── CannotWrapError (TypeError)        what was handed to wrap() has no HTTP client
+    ├── CannotCountError (TypeError)       what was handed to count() is no text, no messages
     ├── InvariantError (ValueError)        an event or a usage that contradicts itself
     └── MissingExtraError (ImportError)    an optional dependency is not installed
 """
@@ -23,6 +24,10 @@ class ConfigurationError(TokenmeterError, ValueError):
 
 class CannotWrapError(TokenmeterError, TypeError):
     """Say that an object has no HTTP client that tokenmeter could observe."""
+
+
+class CannotCountError(TokenmeterError, TypeError):
+    """Say that something is neither a text nor messages nor a request that could be read."""
 
 
 class InvariantError(TokenmeterError, ValueError):

@@ -225,6 +225,10 @@ class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     # outcomes
     evidence: str | None = None
     reference: str | None = None
+    # estimates
+    estimator: str | None = None
+    input_tokens_error: int | None = None
+    output_tokens_error: int | None = None
 
     @property
     def usage(self) -> Usage:

@@ -17,6 +17,7 @@ from tokenmeter.call import Call, Watcher, watchers, watching
 from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.own import checked, installed, load
 from tokenmeter.errors import CannotWrapError, ConfigurationError
+from tokenmeter.estimating import Room
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
 from tokenmeter.guard import LIMIT, Guard
@@ -25,6 +26,7 @@ from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
+from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
@@ -36,9 +38,13 @@ WAIT_S = 5.0
 DISABLED = "TOKENMETER_DISABLED"
 """The environment variable that switches metering off, with ``1``."""
 
+ESTIMATES = "TOKENMETER_ESTIMATES"
+"""The environment variable that switches estimates off, with ``0``, where code does not say."""
+
 _REMEMBERED = 100
 
 _YES = ("1", "true", "yes", "on")
+_NO = ("0", "false", "no", "off")
 
 
 class Undo:
@@ -86,19 +92,25 @@ class Meter:
         providers: Hosts of one's own and the provider they are, ``{"llm.corp": "openai"}``.
         dialects: Wire formats of one's own; they come before ours, and before those that
             installed packages bring by the entry-point group ``tokenmeter.dialects``.
+        estimates: Whether what no provider reported is estimated, and marked so; ``None``: yes,
+            unless the environment says ``TOKENMETER_ESTIMATES=0``.
+        tokenizers: Functions of a text and a model's name that count for models, by pattern of
+            their names: ``{"my-model*": count}``.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
 
     Raises:
-        ConfigurationError: An exporter, a provider or a dialect cannot be used.
+        ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a meter, each with its default
         self,
         exporters: Iterable[str | Exporter] = (),
         *,
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] = (),
+        estimates: bool | None = None,
+        tokenizers: Mapping[str, Tokenizer] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -107,6 +119,9 @@ class Meter:
         self.pending = Pending(self.guard)
         self.answers: Answers[Call] = Answers()
         self.open_calls: set[Call] = set()
+        self.room = Room()
+        self.estimates = _estimating(estimates)
+        self.tokenizers = Tokenizers(tokenizers, self.guard)
         self.pid = os.getpid()
         self.now_ns = now_ns
         self.timer_s = timer_s
@@ -129,21 +144,30 @@ class Meter:
         exporters: Iterable[str | Exporter] | None = None,
         providers: Mapping[str, str] | None = None,
         dialects: Iterable[Dialect] | None = None,
+        estimates: bool | None = None,
+        tokenizers: Mapping[str, Tokenizer] | None = None,
     ) -> Self:
         """Replace the exporters, the providers, the dialects; what is not given stays.
+
+        ``estimates`` says whether what no provider reported is estimated; the counts of such events
+        are marked ``estimated`` or ``partial``. ``tokenizers`` are functions that count for models
+        by pattern of their names, and replace those given before.
 
         Everything is checked before anything changes. Exporters that are replaced are flushed and
         closed.
 
         Raises:
-            ConfigurationError: An exporter, a provider or a dialect cannot be used.
+            ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
         """
         hosts = self._providers if providers is None else providers
         own = self._dialects if dialects is None else _checked(dialects)
         router = Router(hosts, (*own, *self._brought()))
         kept = self._sinks if exporters is None else self._attached
+        counting = None if tokenizers is None else Tokenizers(tokenizers, self.guard)
         made = () if exporters is None else self._made(exporters)
         self._enabled = _wanted() and not self._disabled
+        self.estimates = self.estimates if estimates is None else estimates
+        self.tokenizers = counting or self.tokenizers
         replaced = [sink for sink in self._sinks if sink not in kept]
         self._providers, self._dialects = hosts, own
         self._router, self._sinks = router, (*made, *kept)
@@ -337,6 +361,7 @@ class Meter:
         for call in self.open_calls:
             call.disown()
         self.open_calls = set()
+        self.room = Room()
         self.pid = os.getpid()
         self.ids.reseed()
         self.pending.reset()
@@ -351,6 +376,11 @@ class Meter:
 def _wanted() -> bool:
     """Say whether the environment leaves metering on."""
     return os.environ.get(DISABLED, "").lower() not in _YES
+
+
+def _estimating(given: bool | None) -> bool:
+    """Say whether to estimate: as the code says, else as the environment does, else yes."""
+    return os.environ.get(ESTIMATES, "").lower() not in _NO if given is None else given
 
 
 def _checked(dialects: Iterable[Dialect]) -> tuple[Dialect, ...]:
@@ -428,15 +458,23 @@ def configure(
     exporters: Iterable[str | Exporter] | None = None,
     providers: Mapping[str, str] | None = None,
     dialects: Iterable[Dialect] | None = None,
+    estimates: bool | None = None,
+    tokenizers: Mapping[str, Tokenizer] | None = None,
 ) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
     Raises:
-        ConfigurationError: An exporter, a provider or a dialect cannot be used.
+        ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
 
     >>> meter = configure(exporters=["memory"])
     """
-    return default().configure(exporters=exporters, providers=providers, dialects=dialects)
+    return default().configure(
+        exporters=exporters,
+        providers=providers,
+        dialects=dialects,
+        estimates=estimates,
+        tokenizers=tokenizers,
+    )
 
 
 def wrap(client: T) -> T:

@@ -5,6 +5,7 @@ For what no wire seam sees: a local pipeline, an in-house agent client, gRPC, a 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from tokenmeter.call import Call, unwatch, watch
 from tokenmeter.dialects import UNREADABLE, Asked, Reading, objects
+from tokenmeter.dialects.content import Answer, Piece, Prompt
 from tokenmeter.dialects.objects import Objects
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import NOTHING, Usage, UsageEvent
@@ -142,11 +144,15 @@ class _Seam:
         call = meter.open_function(self._route)
         if call is None:
             return None
-        call.about(self._asked)
         account = _Account(self, meter)
+        call.about(self._asked, account)
         account.asked(args, kwargs)
         call.reads(account)
         return _Metering(call, account, many=self.many)
+
+
+def _text(given: object) -> str | None:
+    return given if isinstance(given, str) else None
 
 
 _NO_OUTPUT = {n: None for n in Usage.__struct_fields__ if n.startswith(("output_", "reasoning_"))}
@@ -164,6 +170,9 @@ class _Account:
         self._results: list[Any] = []
         self._said: objects.Body | None = None
         self._input_tokens: int | None = None
+        self._prompt: str | None = None
+        self._completion: str | None = None
+        self._deferred: list[Callable[..., None]] | None = []
         self._counted_inside = False
         self._left_inside = False
         self.sent = True
@@ -178,7 +187,8 @@ class _Account:
         """Count the input now: the function may change what its arguments hold."""
         prompt = self._seam.sources.prompt
         if prompt is not None:
-            self._input_tokens = objects.number(self._run("prompt", prompt, *args, **kwargs))
+            given = self._run("prompt", prompt, *args, **kwargs)
+            self._input_tokens, self._prompt = objects.number(given), _text(given)
 
     def took(self, value: Any) -> None:
         """Take what the function returned or yielded, no more of it than is needed."""
@@ -193,12 +203,36 @@ class _Account:
             self._counted_inside |= known and event.status == "completed"
             self._left_inside |= event.status == "abandoned"
 
+    share = 1.0
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the user gave texts, to be weighed where no numbers are known."""
+        return self._prompt is not None or self._completion is not None
+
+    def prompt(self) -> Prompt | None:
+        """Give the text of the input, where ``prompt`` gave one; for an estimate."""
+        return None if self._prompt is None else Prompt(texts=(self._prompt,))
+
+    def answer(self) -> Answer | None:
+        """Give the text of the output, where ``completion`` gave one; for an estimate."""
+        return None if self._completion is None else Answer((Piece("text", "", self._completion),))
+
+    def defer(self, job: Callable[..., None]) -> bool:
+        """Keep an estimate of a call inside until it is known who says the usage."""
+        if self._deferred is None:
+            return False
+        self._deferred.append(job)
+        return True
+
     def reading(self) -> Reading:
         """Say what the call was, as far as it came."""
         found = UNREADABLE if self._said is None else self._seam.dialect.reading(self._said)
         usage = self._usage(found)
         if not self._seam.dialect.counts_output:
             usage = replace(usage, **_NO_OUTPUT)
+        counted = self._is_counted(usage)
+        self._decide(counted)
         return replace(
             found,
             usage=usage,
@@ -206,14 +240,23 @@ class _Account:
             error_type=found.error_type if self.whole else None,
             final=self.whole or (found.final and usage is found.usage),
             background=found.background and not self.is_explicit,
-            counted=self._is_counted(usage),
+            counted=counted,
         )
+
+    def _decide(self, counted: bool) -> None:
+        """Have the calls inside say their estimates, unless this one knows better."""
+        deferred, self._deferred = self._deferred, None
+        for job in deferred or ():
+            estimate = functools.partial(job, concede=not counted)
+            if not self._meter.pending.later(estimate):
+                job(concede=True)
 
     def _usage(self, found: Reading) -> Usage:
         usage, _, completion = self._seam.sources
         if usage is not None:
             return self._ask("usage", lambda given: objects.read(usage(given)).usage) or NOTHING
-        made = objects.number(self._ask("completion", completion)) if completion else None
+        given = self._ask("completion", completion) if completion else None
+        made, self._completion = objects.number(given), _text(given)
         if self._input_tokens is None and made is None:
             return found.usage
         return Usage(
@@ -243,8 +286,10 @@ class _Account:
             return self._counted_inside and not self.is_explicit
         if usage.input_tokens is not None or usage.output_tokens is not None:
             return False
-        return self._left_inside or any(
-            call.watched_by(self) for call in list(self._meter.open_calls)
+        return (
+            bool(self._deferred)
+            or self._left_inside
+            or any(call.watched_by(self) for call in list(self._meter.open_calls))
         )
 
 

@@ -7,6 +7,7 @@ Python code could hold), and so is appending to a `deque`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from queue import Empty, SimpleQueue
 from tokenmeter.guard import Guard
 
 Job = Callable[[], object]
+
+LIMIT = 10_000
+"""Jobs that may wait; only what comes out of a finaliser is taken beyond it."""
 
 
 class Pending:
@@ -29,6 +33,7 @@ class Pending:
         self._queue: SimpleQueue[Job | threading.Event] = SimpleQueue()
         self._undone: deque[None] = deque()  # one for each job that has not been done
         self._worker: threading.Thread | None = None
+        self._at_work: threading.Thread | None = None
 
     def start(self) -> None:
         """Have the worker running; called where a job may follow, never in a finaliser."""
@@ -46,6 +51,21 @@ class Pending:
         """Add a job; safe in a finaliser."""
         self._undone.append(None)
         self._queue.put(job)
+
+    def later(self, job: Job) -> bool:
+        """Have a job done by the worker, at once where this is it; say whether it could be taken.
+
+        Not for finalisers: it may start the worker.
+        """
+        if threading.current_thread() is self._at_work:
+            job()
+            return True
+        if self.waiting >= LIMIT:
+            return False
+        self.put(job)
+        with contextlib.suppress(RuntimeError):  # at its end an interpreter starts no threads
+            self.start()
+        return True
 
     @property
     def waiting(self) -> int:
@@ -76,7 +96,9 @@ class Pending:
         if isinstance(job, threading.Event):
             job.set()
         else:
+            self._at_work = threading.current_thread()
             self._guard.run("a pending call", job)
+            self._at_work = None
             self._undone.popleft()
         return True
 

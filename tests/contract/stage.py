@@ -177,7 +177,7 @@ WIRINGS = {"bare": _bare, "wrap": _wrapped, "instrument": _instrumented, "both":
 def play(case: Case, mode: Mode, wiring: str) -> Played:
     """Play a case once; every run has a server, a client and a meter of its own."""
     memory = Memory()
-    meter = Meter([memory])
+    meter = Meter([memory], estimates=False)
     try:
         with ModelServer() as server:
             gates = [Gate(answer.gate.after) for answer in case.script if answer.gate]

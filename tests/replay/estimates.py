@@ -6,6 +6,7 @@ What was fitted was fitted on some source repositories (``FITTED``) and is judge
 """
 
 import argparse
+import importlib
 import json
 import re
 import statistics
@@ -15,10 +16,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pages import put
 from recorded import Record, body_of, has_usage, load, reading_of, route_of, truths_of
 
 from tokenmeter.dialects.content import Answer, Image, Other, Part, Prompt, ToolResult
 from tokenmeter.tokens import estimates
+from tokenmeter.tokens.families import VENDORS
 from tokenmeter.wire.body import pieces
 
 FITTED = {
@@ -31,6 +34,73 @@ FITTED = {
 """Source repositories on which whatever is empirical was fitted; the others judge it."""
 
 
+VENDOR = {
+    family.name: vendor
+    for vendor in VENDORS
+    for family in importlib.import_module(f"tokenmeter.tokens.{vendor}").FAMILIES
+}
+
+
+class Goal(NamedTuple):
+    """What must hold of a group of estimates on the repositories that judge.
+
+    Args:
+        name: What it is called in the table.
+        vendor: The file of `tokenmeter.tokens` that the family stands in.
+        side: ``input`` or ``output``.
+        kinds: What kinds belong to it.
+        column: The column of ``Row`` that is looked at, and what it must be.
+        providers: Who answered; empty: whoever.
+    """
+
+    name: str
+    vendor: str
+    side: str
+    kinds: tuple[str, ...]
+    column: str
+    at_least: float | None = None
+    at_most: float | None = None
+    providers: tuple[str, ...] = ()
+
+    def of(self, point: "Point") -> bool:
+        return (
+            point.judged
+            and (point.vendor, point.side) == (self.vendor, self.side)
+            and point.kind in self.kinds
+            and (not self.providers or point.provider in self.providers)
+        )
+
+    def met(self, value: float) -> bool:
+        low = self.at_least is not None and value < self.at_least
+        return not (low or (self.at_most is not None and value > self.at_most))
+
+
+_BY_OPENAI = ("openai", "azure")
+_SEEN = ("text", "tools")
+GOALS = (
+    *(
+        Goal("OpenAI, text input", "openai", "input", ("text",), column, share, None, _BY_OPENAI)
+        for column, share in (("exact", 0.95), ("within_1_percent", 0.98))
+    ),
+    *(
+        Goal("OpenAI, output", "openai", "output", _SEEN, column, share, None, _BY_OPENAI)
+        for column, share in (("exact", 0.90), ("within_3", 0.98))
+    ),
+    Goal("OpenAI, input with tools", "openai", "input", ("tools",), "median", None, 0.03),
+    *(
+        Goal(f"{name}, {side}", vendor, side, _SEEN, "median", None, most)
+        for name, vendor, most in (
+            ("Claude", "anthropic", 0.05),
+            ("Gemini", "gemini", 0.10),
+            ("Mistral", "mistral", 0.10),
+            ("Cohere", "cohere", 0.10),
+            ("Llama and other open models", "open_models", 0.10),
+        )
+        for side in ("input", "output")
+    ),
+)
+
+
 class Point(NamedTuple):
     """One side of one exchange: what was reported, and what is estimated."""
 
@@ -40,6 +110,7 @@ class Point(NamedTuple):
     provider: str
     endpoint: str
     family: str
+    vendor: str
     kind: str
     true: int
     tokens: int
@@ -66,14 +137,14 @@ def points(record: Record) -> Iterator[Point]:
     model = (reading.model if reading else None) or route.model
     model = model or (asked.get("model") if isinstance(asked, dict) else None)
     prompt = None if asked is None else route.dialect.prompt(json.dumps(asked).encode())
-    answer = Answer.of(pieces(route.dialect, body_of(record)))
+    answer = Answer.of(pieces(route.dialect, body_of(record)), prompt)
     true = truths_of(record)[0]
 
     def point(side: str, kind: str, truth: int, estimate: estimates.Estimate) -> Point:
         return Point(
             record["id"], record["source_repo"] not in FITTED, side, record["provider"],
             record["endpoint"] + (" stream" if record["streaming"] else " plain"),
-            estimate.family.name, kind, truth, *_weight(estimate),
+            estimate.family.name, VENDOR[estimate.family.name], kind, truth, *_weight(estimate),
         )  # fmt: skip
 
     if prompt is not None and true.input is not None:
@@ -114,26 +185,37 @@ def kind_of_answer(answer: Answer, reasoning: int) -> str:
     return "tools" if answer.texts("name") else "text"
 
 
+class Row(NamedTuple):
+    """What a group of estimates is worth; shares of 1."""
+
+    n: int
+    exact: float
+    within_1_percent: float
+    within_3: float
+    median: float
+    p95: float
+    bias: float
+    above_least: float
+
+    @classmethod
+    def of(cls, found: list[Point]) -> "Row":
+        n, relative = len(found), sorted(point.relative for point in found)
+        return cls(
+            n,
+            sum(p.off == 0 for p in found) / n,
+            sum(p.relative <= 0.01 for p in found) / n,
+            sum(p.off <= 3 for p in found) / n,
+            statistics.median(relative),
+            relative[min(n - 1, int(0.95 * n))],
+            statistics.median((p.tokens - p.true) / max(p.true, 1) for p in found),
+            sum(p.least <= p.true for p in found) / n,
+        )
+
+    def cells(self) -> tuple[str, ...]:
+        return (str(self.n), *(f"{100 * share:.1f} %" for share in self[1:]))
+
+
 HEAD = ("n", "exact", "within 1 %", "within 3", "median", "95 %", "bias", "above least")
-
-
-def summary(found: list[Point]) -> tuple[str, ...]:
-    """Put a group of points into one row, in the order of ``HEAD``."""
-    n, relative = len(found), sorted(point.relative for point in found)
-
-    def share(true: Iterable[bool]) -> str:
-        return f"{100 * sum(true) / n:.1f} %"
-
-    return (
-        str(n),
-        share(p.off == 0 for p in found),
-        share(p.relative <= 0.01 for p in found),
-        share(p.off <= 3 for p in found),
-        f"{100 * statistics.median(relative):.1f} %",
-        f"{100 * relative[min(n - 1, int(0.95 * n))]:.1f} %",
-        f"{100 * statistics.median((p.tokens - p.true) / max(p.true, 1) for p in found):+.1f} %",
-        share(p.least <= p.true for p in found),
-    )
 
 
 def tables(found: list[Point], by: tuple[str, ...]) -> Iterator[str]:
@@ -144,11 +226,36 @@ def tables(found: list[Point], by: tuple[str, ...]) -> Iterator[str]:
             if point.side == side:
                 where = "judged" if point.judged else "fitted"
                 groups[(*(getattr(point, name) for name in by), where)].append(point)
-        yield f"\n## {side.capitalize()}\n"
+        yield f"\n### {side.capitalize()}\n"
         yield "| " + " | ".join((*by, "repositories", *HEAD)) + " |"
         yield "|" + "---|" * (len(by) + 1) + "---:|" * len(HEAD)
         for key in sorted(groups):
-            yield "| " + " | ".join((*key, *summary(groups[key]))) + " |"
+            yield "| " + " | ".join((*key, *Row.of(groups[key]).cells())) + " |"
+
+
+def goals(found: list[Point]) -> tuple[list[str], int]:
+    """Give the table of goals, and how many are missed."""
+    lines, missed = ["| goal | n | what | must be | is | |", "|---|---:|---|---:|---:|---|"], 0
+    for goal in GOALS:
+        group = [point for point in found if goal.of(point)]
+        if not group:
+            continue
+        value = float(getattr(Row.of(group), goal.column))
+        wanted = goal.at_least if goal.at_least is not None else goal.at_most or 0.0
+        missed += not goal.met(value)
+        cells = (
+            goal.name, str(len(group)), goal.column.replace("_", " "), f"{100 * wanted:.0f} %",
+            f"{100 * value:.1f} %", "met" if goal.met(value) else "MISSED",
+        )  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines, missed
+
+
+def page(found: list[Point], met: list[str]) -> str:
+    """Give the tables of the documentation."""
+    by_vendor = "\n".join(tables(found, ("vendor", "kind")))
+    by_family = "\n".join(tables(found, ("family", "kind"))).replace("### ", "### By family: ")
+    return "\n".join(["### Goals\n", *met, by_vendor, by_family])
 
 
 def main() -> int:
@@ -159,6 +266,8 @@ def main() -> int:
     options.add_argument("--family", default="", help="families that match")
     options.add_argument("--by", default="family,kind", help="columns of the table")
     options.add_argument("--worst", type=int, default=0, help="list so many of the worst")
+    options.add_argument("--markdown", type=Path, help="the page that gets the tables")
+    options.add_argument("--goals", action="store_true", help="fail where a goal is missed")
     options.add_argument("--fitted", action="store_true", help="list only what may be fitted on")
     given = options.parse_args()
     found, failed = [], Counter[str]()
@@ -173,9 +282,15 @@ def main() -> int:
     listed = [p for p in found if p.off and not (given.fitted and p.judged)]
     for point in sorted(listed, key=lambda p: -p.relative)[: given.worst]:
         print(point)
+    table, missed = goals(found)
+    print("\n### Goals\n", *table, sep="\n")
+    if given.markdown:
+        by_endpoint = "\n".join(tables(found, ("provider", "endpoint", "family", "kind")))
+        put(given.markdown, "estimates", page(found, table))
+        put(given.markdown.with_name("estimates-by-endpoint.md"), "estimates", by_endpoint)
     for what, times in failed.items():
         print(f"FAILED {times} times: {what}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or (given.goals and missed) else 0
 
 
 if __name__ == "__main__":

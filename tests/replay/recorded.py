@@ -27,10 +27,6 @@ ROUTER = Router()
 NO_CALLS = {"anthropic_count": "counting tokens is no model call"}
 """Formats of exchanges that are not calls of a model, and why: they must give no event."""
 
-LATER = {}
-"""Formats and endpoints that are not metered yet, and why; empty when all of the corpus is."""
-
-
 GEMINI_DETAILS = {
     "input": (
         *("promptTokensDetails", "promptTokenDetails", "toolUsePromptTokensDetails"),
@@ -67,8 +63,7 @@ def load(corpus: Path, ids: str) -> Iterator[Record]:
 
 def why_not_here(record: Record) -> str | None:
     """Say why a record is not metered, or ``None`` when it is."""
-    elsewhere = NO_CALLS | LATER
-    return elsewhere.get(str(record["format"])) or elsewhere.get(record["endpoint"])
+    return NO_CALLS.get(str(record["format"]))
 
 
 def has_usage(record: Record) -> bool:

@@ -52,6 +52,8 @@ COUNTS = {
     "cache_read_tokens": "cached",
     "output_tokens": "output",
     "reasoning_tokens": "reasoning",
+    "estimated": "est.",
+    "partial": "part.",
     "unknown": "unknown",
 }
 """What a report counts: the name in JSON and CSV, which is the tally's, and the heading."""

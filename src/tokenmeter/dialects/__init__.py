@@ -43,6 +43,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         recognised: The body is one that this wire format knows.
         status: How the answer ended; ``None`` when it has no end (an interrupted stream).
         final: The usage is the whole usage, not what was known so far.
+        input_final: What is known of the input stays, even where the rest may still grow.
         pending: The answer does not exist yet (a background response that is queued).
         background: The answer can be fetched again by its id, also by others.
         error_type: The vendor's own code of an error, never its text.
@@ -60,6 +61,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: Status | None = None
     error_type: str | None = None
     final: bool = False
+    input_final: bool = True
     pending: bool = False
     background: bool = False
     counted: bool = False

@@ -7,9 +7,12 @@ has a stop reason.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import ErrorBody, decode, error_code
 
 
@@ -21,6 +24,15 @@ class _Body(msgspec.Struct):
     error: ErrorBody | None = None
 
 
+class _Request(msgspec.Struct):
+    prompt: str | None = None
+    max_tokens_to_sample: int | None = None
+
+
+class _Said(msgspec.Struct):
+    completion: str | None = None
+
+
 class AnthropicComplete(Dialect):
     """Read legacy completions."""
 
@@ -28,6 +40,8 @@ class AnthropicComplete(Dialect):
     marks = (b'"stop_reason":"', b'"stop_reason": "', b'"error"')
 
     answer = msgspec.json.Decoder(_Body)
+    _asked = msgspec.json.Decoder(_Request)
+    _said = msgspec.json.Decoder(_Said)
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one event over those before it."""
@@ -50,3 +64,13 @@ class AnthropicComplete(Dialect):
             error_type=error_code(body.error, "error") if body.error else None,
             final=ended,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        asked = decode(self._asked, request)
+        return Prompt(texts=(asked.prompt or "",), limit=asked.max_tokens_to_sample)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give the text of one event, or of an answer."""
+        text = decode(self._said, data).completion
+        return (Piece("text", "0", text),) if text else ()

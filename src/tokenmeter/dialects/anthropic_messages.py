@@ -14,10 +14,13 @@ top-level counts and appear in ``other_counts``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec.structs import asdict
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import (
     Count,
     ErrorBody,
@@ -131,6 +134,18 @@ class AnthropicMessages(Dialect):
             error_type=error_code(body.error, "error") if failed else None,
             final=ended or body.stop_reason is not None,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import anthropic_content  # only estimates need it
+
+        return anthropic_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote, tools of the vendor included, what they gave back not."""
+        from tokenmeter.dialects import anthropic_content  # only estimates need it
+
+        return anthropic_content.pieces(data)
 
 
 def _said(usage: _Usage) -> _Usage:

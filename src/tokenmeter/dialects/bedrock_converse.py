@@ -16,11 +16,12 @@ model, but for a prompt router, whose trace says which model it chose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, error_code
 from tokenmeter.event import NOTHING, Usage
 
@@ -119,6 +120,18 @@ class BedrockConverse(Dialect):
             response_id=reading.response_id or headers[REQUEST_ID],
             error_type=reading.error_type or error_in(headers),
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import bedrock_converse_content
+
+        return bedrock_converse_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        from tokenmeter.dialects import bedrock_converse_content
+
+        return bedrock_converse_content.pieces(data)
 
 
 def tier_of(tier: str | None, latency: str | None) -> str | None:

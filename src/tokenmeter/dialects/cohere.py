@@ -17,9 +17,12 @@ A v1 stream is lines of JSON that end with the whole answer, a v2 stream server-
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, billable, decode, overlay
 from tokenmeter.event import NOTHING, Status, Usage
 
@@ -112,6 +115,18 @@ class CohereChat(Dialect):
             final=ended,
         )
 
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import cohere_content
+
+        return cohere_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        from tokenmeter.dialects import cohere_content
+
+        return cohere_content.pieces(data)
+
 
 class CohereEmbed(Dialect):
     """Read embeddings of both versions."""
@@ -130,6 +145,12 @@ class CohereEmbed(Dialect):
             status="completed",
             final=True,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import cohere_content
+
+        return cohere_content.prompt(request)
 
 
 def _finish_reasons(body: _Body) -> tuple[str, ...]:

@@ -17,11 +17,12 @@ reason why the prompt was blocked; there is no other terminal event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code
 from tokenmeter.event import NOTHING, Usage
 
@@ -138,7 +139,20 @@ class Gemini(Dialect):
             status="failed" if body.error else "completed" if ended else None,
             error_type=error_code(body.error, "error") if body.error else None,
             final=ended and body.error is None,
+            input_final=ended or said is None,  # what tools and functions add comes late (recorded)
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import gemini_content
+
+        return gemini_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in a chunk, or in a whole answer."""
+        from tokenmeter.dialects import gemini_content
+
+        return gemini_content.pieces(data)
 
 
 def by_modality(*reports: Sequence[ModalityTokens] | None) -> dict[str, int]:

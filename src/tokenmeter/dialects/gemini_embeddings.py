@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects.content import Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, error_code
 from tokenmeter.dialects.gemini import (
     COLUMNS,
@@ -73,6 +74,12 @@ class GeminiEmbeddings(Dialect):
             error_type=error_code(body.error, "error") if body.error else None,
             final=body.error is None,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import gemini_embeddings_content as content
+
+        return content.prompt(request)
 
 
 def _usage(body: _Body) -> Usage:

@@ -16,9 +16,12 @@ wherever it is fetched. One in the background is an answer from the moment it ha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code, overlay
 from tokenmeter.dialects.gemini import ModalityTokens, by_modality, plus, without_column
 from tokenmeter.event import NOTHING, Status, Usage
@@ -128,6 +131,18 @@ class GeminiInteractions(Dialect):
             pending=stored and status is None and not body.streamed,
             background=stored,
         )
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import gemini_interactions_content as content
+
+        return content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in an event, or in a whole interaction."""
+        from tokenmeter.dialects import gemini_interactions_content as content
+
+        return content.pieces(data)
 
 
 def _error(body: _Body) -> str:

@@ -14,9 +14,12 @@ A stream is lines of JSON; the line with ``done`` carries the counts. A request 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count
 from tokenmeter.event import Usage
 
@@ -68,6 +71,18 @@ class Ollama(Dialect):
             final=bool(body.done),
         )
 
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import ollama_content
+
+        return ollama_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one line, or in a plain answer."""
+        from tokenmeter.dialects import ollama_content
+
+        return ollama_content.pieces(data)
+
 
 class _Array(msgspec.Struct, array_like=True):
     """Any array; what stands in it is skipped."""
@@ -108,3 +123,9 @@ class OllamaEmbed(Dialect):
             status="completed",
             final=True,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import ollama_content
+
+        return ollama_content.texts(request)

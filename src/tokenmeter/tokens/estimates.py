@@ -10,9 +10,10 @@ import msgspec
 from tokenmeter.dialects.content import Answer, Prompt
 from tokenmeter.tokens import vocabularies
 from tokenmeter.tokens.families import Family, Length, Weight, family_of
+from tokenmeter.tokens.tokenizers import Tokenizers, UnusableError
 
-Tokenizer = Callable[[str, str | None], int]
-"""Counts the tokens of a text for a model: a plug-in."""
+TOKENIZER = "tokenizer"
+"""The estimator where a tokenizer of the user's counted."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         weight: The number and its errors.
         family: The family that the model was counted as.
-        estimator: What counted: a vocabulary, or a tokenizer of the user's.
+        estimator: What counted: a vocabulary, or ``tokenizer`` for one of the user's.
     """
 
     weight: Weight
@@ -29,28 +30,28 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     estimator: str
 
 
-def of_prompt(prompt: Prompt, model: str | None, tokenizer: Tokenizer | None = None) -> Estimate:
+def of_prompt(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a request gives a model to read."""
-    family, length = _means(model, tokenizer)
-    return Estimate(
-        weight=family.rules.read(prompt, family, length),
-        family=family,
-        estimator=family.vocabulary if tokenizer is None else "tokenizer",
-    )
+    return _estimated(lambda by, length: by.rules.read(prompt, by, length), model, tokenizers)
 
 
-def of_answer(answer: Answer, model: str | None, tokenizer: Tokenizer | None = None) -> Estimate:
+def of_answer(answer: Answer, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a model wrote, as far as it came."""
-    family, length = _means(model, tokenizer)
-    return Estimate(
-        weight=family.rules.wrote(answer, family, length),
-        family=family,
-        estimator=family.vocabulary if tokenizer is None else "tokenizer",
-    )
+    return _estimated(lambda by, length: by.rules.wrote(answer, by, length), model, tokenizers)
 
 
-def _means(model: str | None, tokenizer: Tokenizer | None) -> tuple[Family, Length]:
+def _estimated(
+    weigh: Callable[[Family, Length], Weight], model: str | None, tokenizers: Tokenizers | None
+) -> Estimate:
     family = family_of(model)
-    if tokenizer is not None:
-        return msgspec.structs.replace(family, factor=1.0), lambda text: tokenizer(text, model)
-    return family, functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    own = tokenizers.length(model) if tokenizers is not None else None
+    if own is not None:
+        try:
+            exact = msgspec.structs.replace(family, factor=1.0, digits=3, foreign=1.0)
+            return Estimate(weight=weigh(exact, own), family=family, estimator=TOKENIZER)
+        except UnusableError:
+            pass
+    built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    length = family.length or built_in
+    counts = vocabularies.shipped(family.vocabulary)
+    return Estimate(weight=weigh(family, length), family=family, estimator=counts)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, cast
 
@@ -77,7 +78,10 @@ def pieces(dialect: Dialect, body: bytes) -> list[Piece]:
     """Give what the model wrote in a body, or in as much of it as there is."""
     written = _Written(dialect)
     read(written, body)
-    return written.pieces
+    return written.found
+
+
+_TURN = 50
 
 
 class _Written(Dialect):
@@ -87,16 +91,20 @@ class _Written(Dialect):
 
     def __init__(self, dialect: Dialect) -> None:
         self.name, self.media = dialect.name, dialect.media
-        self.pieces: list[Piece] = []
+        self.found: list[Piece] = []
+        self._folded = 0
         self._dialect = dialect
 
     def fold(self, _body: object, data: bytes) -> bool:
-        self.pieces += self._dialect.pieces(data)
+        self.found += self._dialect.pieces(data)
+        self._folded += 1
+        if self._folded % _TURN == 0:
+            time.sleep(0)  # in a worker: lets a waiting event loop have the interpreter
         return True
 
     def reading(self, body: object) -> Reading:
         if body is not True:  # one JSON value, not a folded stream
-            self.pieces += self._dialect.pieces(bytes(cast("msgspec.Raw", body)))
+            self.found += self._dialect.pieces(bytes(cast("msgspec.Raw", body)))
         return UNREADABLE
 
 
@@ -114,10 +122,20 @@ class StreamReader:
     `BATCH` bytes have come together; that keeps the path of a chunk to an append.
     """
 
-    __slots__ = ("__weakref__", "_dialect", "_guard", "_scanning", "_sink", "_undo", "chunks")
+    __slots__ = (
+        *("__weakref__", "_dialect", "_guard", "_keep", "_scanning", "_sink", "_undo"),
+        "chunks",
+    )
 
-    def __init__(self, dialect: Dialect, content_encoding: str | None, guard: Guard) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        content_encoding: str | None,
+        guard: Guard,
+        keep: Callable[[bytes], object] | None = None,
+    ) -> None:
         self.chunks: list[bytes] = []
+        self._keep = keep
         self._dialect = dialect
         self._guard = guard
         self._undo = (undo(content_encoding) or _lost) if content_encoding else None
@@ -150,6 +168,8 @@ class StreamReader:
                 self._undo = _lost  # what follows cannot be undone either
             else:
                 self._guard.run(self._dialect.name, self._search, plain)
+                if self._keep is not None and not isinstance(self._sink, _PassedOver):
+                    self._keep(plain)
 
     def _undone(self, undo: Undo, data: bytes) -> bytes | None:
         return self._guard.run("undoing a content encoding", undo, data)
