@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -102,6 +104,9 @@ encrypted. Empirical, on thinking that was shown whole and on reported numbers o
 SLACK = 3
 """By how many tokens the end of a text that was cut off can be counted too high."""
 
+_RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
+"""A run of one character, of which Claude may have a token of any length."""
+
 
 class Claude:
     """Count Claude's template and all texts."""
@@ -167,30 +172,22 @@ class Claude:
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
-        texts, thought = answer.texts("text"), self._thought(answer, length)
-        tokens = sum(map(length, texts)) + A_QUOTE * max(0, len(texts) - 1)
-        calls = self._calls(answer, length)
-        number = self.template.answer + tokens + calls + thought
-        shown = tokens + calls
-        if thought and not family.reasons:
-            shown += thought
-        without = ["reasoning"] if thought and family.reasons else []
-        without += ["other"] if answer.texts("other") else []
-        found = weight(number, family.output_error, 0, without)
-        least = max(0, int(shown * (1 - family.output_worst)) - SLACK)
-        return Weight(found.tokens, found.error, least, found.without)
+        written, thought = list(_written(answer)), self._thought(answer, length)
+        tokens = sum(map(length, written)) + self._between(answer) + thought
+        hidden = thought and self.template.summarises
+        without = ["reasoning"] * bool(hidden) + ["other"] * bool(answer.texts("other"))
+        shown = written if hidden else [*written, *answer.texts("reasoning")]
+        least = sum([length(_RUN.sub(r"\1", text)) for text in shown]) * (1 - family.output_worst)
+        found = weight(tokens, family.output_error, 0, without)
+        return Weight(found.tokens, found.error, max(0, int(least) - SLACK), found.without)
 
-    def _calls(self, answer: Answer, length: Length) -> int:
-        names = answer.texts("name")
-        if not names:
-            return 0
-        around = self.template.call * len(names) + self._before(answer)
-        written = 0 if _is_named(answer.tool_choice) else sum(map(length, names))
-        for said in answer.texts("arguments"):
-            keys, values = _arguments(said)
-            around += self.template.value * len(keys)
-            written += sum(map(length, (*keys, *values)))
-        return around + written
+    def _between(self, answer: Answer) -> int:
+        """Weigh what stands around the texts and the calls of an answer."""
+        texts, calls = answer.texts("text"), len(answer.texts("name"))
+        values = sum([len(_arguments(said)[0]) for said in answer.texts("arguments")])
+        around = self.template.call * calls + self.template.value * values
+        begun = self._before(answer) if calls else 0
+        return self.template.answer + A_QUOTE * max(0, len(texts) - 1) + around + begun
 
     def _before(self, answer: Answer) -> int:
         """Weigh what the model writes before its calls; where one is forced, they are begun."""
@@ -213,6 +210,16 @@ def _is_free(choice: str | None) -> bool:
 def _is_named(choice: str | None) -> bool:
     """Say whether one tool was to be called: its name is in the beginning that is given."""
     return not _is_free(choice) and choice != "required"
+
+
+def _written(answer: Answer) -> Iterator[str]:
+    """Give all texts of an answer that the model wrote itself."""
+    yield from answer.texts("text")
+    if not _is_named(answer.tool_choice):
+        yield from answer.texts("name")
+    for said in answer.texts("arguments"):
+        names, values = _arguments(said)
+        yield from (*names, *values)
 
 
 def _is_asked(message: Message) -> bool:
@@ -292,7 +299,7 @@ def _family(
         length=functools.partial(claude.length, version=template.version),
         input_error=0.2 if new else 0.12,
         output_error=0.25 if new else 0.15,
-        output_worst=0.4,
+        output_worst=0.45,
         max_output=longest,
         reasons=template.summarises,
     )
