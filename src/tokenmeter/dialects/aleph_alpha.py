@@ -12,7 +12,6 @@ all that was generated, also what ``best_of`` threw away. A stream reports both 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
 
 import msgspec
 
@@ -42,7 +41,7 @@ class _Body(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     type: str | None = None
-    data: Any = None
+    data: str | list[int] | None = None
 
 
 class _Asked(msgspec.Struct):
@@ -116,9 +115,7 @@ class AlephAlpha(Dialect):
         return Prompt(
             messages=(Message("input", images),) if images else (),
             texts=tuple(_texts(items, "text")),
-            ids=sum(
-                len(cast("list[Any]", one.data)) for one in items if isinstance(one.data, list)
-            ),
+            ids=sum(len(item.data) for item in items if isinstance(item.data, list)),
             choices=max(1, asked.n or 1, asked.best_of or 1),
             limit=asked.maximum_tokens,
         )
@@ -136,7 +133,3 @@ class AlephAlpha(Dialect):
 
 def _texts(items: list[_Item], kind: str) -> Iterator[str]:
     return (item.data for item in items if item.type == kind and isinstance(item.data, str))
-
-
-def _ids(item: _Item) -> int:
-    return len(cast("list[Any]", item.data)) if isinstance(item.data, list) else 0
