@@ -71,7 +71,7 @@ def test_a_conversation_is_read_with_its_tools() -> None:
             Message("system", (Text("Be brief."),)),
             Message("user", (Text("Look"), Text("at this"))),
             Message("assistant", (
-                Thought("Hm."), Other("reasoning", 6), ToolCall("weather", '{"city":"Rome"}', "t"),
+                Thought("Hm."), Thought(""), ToolCall("weather", '{"city":"Rome"}', "t"),
             )),
             Message("user", (ToolResult((Text('{"sky":1}'), Text("!")), id="t"),)),
         ),
@@ -164,6 +164,7 @@ def test_a_stream_and_the_plain_answer_hold_the_same() -> None:
     ]))  # fmt: skip
     assert plain == streamed == Answer((
         Piece("reasoning", "0", "Hm, yes"),
+        Piece("hidden", "0", "s"),
         Piece("hidden", "1", "eA=="),
         Piece("text", "2", "Hello"),
         Piece("name", "3", "weather"),

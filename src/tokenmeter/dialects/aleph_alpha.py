@@ -11,9 +11,12 @@ all that was generated, also what ``best_of`` threw away. A stream reports both 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Image, Message, Piece, Prompt
 from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.event import Usage
 
@@ -34,6 +37,30 @@ class _Body(msgspec.Struct):
     num_tokens_generated: Count | None = None
     error: str | None = None
     code: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    data: str | list[int] | None = None
+
+
+class _Asked(msgspec.Struct):
+    prompt: str | list[_Item] | None = None
+    maximum_tokens: Count | None = None
+    n: Count | None = None
+    best_of: Count | None = None
+
+
+class _Made(msgspec.Struct):
+    completion: str | None = None
+
+
+class _Said(_Made):
+    index: int | None = None
+    completions: list[_Made] | None = None
+
+
+_ASKED, _SAID = msgspec.json.Decoder(_Asked), msgspec.json.Decoder(_Said)
 
 
 class AlephAlpha(Dialect):
@@ -78,3 +105,31 @@ class AlephAlpha(Dialect):
             error_type=(body.code or "error") if failed else None,
             final=ended,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read: texts, images, tokens."""
+        asked = decode(_ASKED, request)
+        given = asked.prompt
+        items = [_Item("text", given)] if isinstance(given, str) else given or []
+        images = tuple([Image(data) for data in _texts(items, "image")])
+        return Prompt(
+            messages=(Message("input", images),) if images else (),
+            texts=tuple(_texts(items, "text")),
+            ids=sum(len(item.data) for item in items if isinstance(item.data, list)),
+            choices=max(1, asked.n or 1, asked.best_of or 1),
+            limit=asked.maximum_tokens,
+        )
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in every completion of an answer."""
+        if data.startswith(_DONE):
+            return ()
+        said = decode(_SAID, data)
+        if said.completion:
+            return (Piece("text", str(said.index or 0), said.completion),)
+        made = enumerate(said.completions or ())
+        return [Piece("text", str(n), one.completion) for n, one in made if one.completion]
+
+
+def _texts(items: list[_Item], kind: str) -> Iterator[str]:
+    return (item.data for item in items if item.type == kind and isinstance(item.data, str))

@@ -29,7 +29,8 @@ from tokenmeter.dialects.content import (
     ToolResult,
 )
 from tokenmeter.dialects.fields import Count, decode
-from tokenmeter.dialects.wording import as_text, attached, called, text_of, written
+from tokenmeter.dialects.openai_content import json_text
+from tokenmeter.dialects.wording import attached, called, text_of, written
 
 
 class _S3(msgspec.Struct):
@@ -66,9 +67,10 @@ class _Result(msgspec.Struct):
 
 
 class _Reasoning(msgspec.Struct):
-    reasoningText: _Block | None = None  # noqa: N815
+    reasoningText: _Reasoning | None = None  # noqa: N815
     redactedContent: str | None = None  # noqa: N815
-    text: str | None = None  # in a stream
+    signature: str | None = None
+    text: str | None = None
 
 
 class _Block(msgspec.Struct):
@@ -174,6 +176,13 @@ _REQUEST = msgspec.json.Decoder(_Asked)
 def prompt(request: bytes) -> Prompt:
     """Say what a request gives the model to read."""
     asked = decode(_REQUEST, request)
+    try:
+        return _prompt(asked)
+    except RecursionError as exc:
+        raise msgspec.DecodeError("nested too deeply") from exc
+
+
+def _prompt(asked: _Asked) -> Prompt:
     tools, limits = asked.toolConfig or _Tools(), asked.inferenceConfig or _Limits()
     output = (asked.outputConfig and asked.outputConfig.textFormat) or _TextFormat()
     more = asked.additionalModelRequestFields or _More()
@@ -205,7 +214,7 @@ def _parts(blocks: Iterable[_Block] | None) -> Iterator[Part]:
 def _part(block: _Block) -> Iterator[Part]:
     yield from text_of(block.text)
     if block.json is not None:
-        yield Text(as_text(block.json))
+        yield Text(json_text(block.json))
     if block.image is not None:
         yield _image(block.image)
     yield from _document(block.document)
@@ -219,7 +228,7 @@ def _part(block: _Block) -> Iterator[Part]:
 
 def _tool_parts(block: _Block) -> Iterator[Part]:
     if (use := block.toolUse) is not None:
-        yield ToolCall(use.name or "", as_text(use.input or {}), use.toolUseId)
+        yield ToolCall(use.name or "", json_text(use.input or {}), use.toolUseId)
     if isinstance(block.toolResult, _Result):
         result = block.toolResult
         yield ToolResult(tuple(_parts(result.content)), id=result.toolUseId)
@@ -235,7 +244,7 @@ def _wrapped(block: _Block) -> Iterator[Part]:
         if reasoning.reasoningText and reasoning.reasoningText.text:
             yield Thought(reasoning.reasoningText.text)
         if reasoning.redactedContent:
-            yield attached("reasoning", reasoning.redactedContent)
+            yield Thought("")
 
 
 def _image(media: _Media) -> Image:
@@ -345,8 +354,8 @@ def _in_block(key: int, block: _Block) -> Iterator[Piece]:
     if block.toolUse is not None:
         yield from called(key, block.toolUse.name, block.toolUse.input)
     if (reasoning := block.reasoningContent) is not None:
-        shown = reasoning.reasoningText.text if reasoning.reasoningText else reasoning.text
-        yield from written("reasoning", key, shown)
-        yield from written("hidden", key, reasoning.redactedContent)
+        said = reasoning.reasoningText or reasoning
+        yield from written("reasoning", key, said.text)
+        yield from written("hidden", key, said.signature or reasoning.redactedContent)
     for cited in (block.citationsContent.content if block.citationsContent else None) or ():
         yield from written("text", key, cited.text)

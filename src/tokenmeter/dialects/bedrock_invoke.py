@@ -19,7 +19,7 @@ and they are added.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -34,6 +34,7 @@ from tokenmeter.dialects.bedrock_converse import (
     error_in,
     tier_of,
 )
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code, overlay
 from tokenmeter.dialects.openai_chat import OpenAIChat
 from tokenmeter.event import Usage
@@ -141,7 +142,7 @@ class BedrockInvoke(Dialect):
         body = body or _Body(streamed, _Answer())
         body.error = chunk.error or body.error
         if chunk.bytes is not None:
-            data = _unwrapped(chunk.bytes)
+            data = unwrapped(chunk.bytes)
         if body.speaks is None or any(mark in data for mark in _OURS):
             answer = decode(_ANSWER, data)
             body.answer = overlay(body.answer, answer) or answer
@@ -177,6 +178,18 @@ class BedrockInvoke(Dialect):
             error_type=reading.error_type or error_in(headers),
         )
 
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import bedrock_invoke_content
+
+        return bedrock_invoke_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        from tokenmeter.dialects import bedrock_invoke_content
+
+        return bedrock_invoke_content.pieces(data)
+
 
 class BedrockVectors(BedrockInvoke):
     """Read what a model answers that makes no text: vectors, or an order of documents."""
@@ -184,7 +197,12 @@ class BedrockVectors(BedrockInvoke):
     counts_output = False
 
 
-def _unwrapped(text: str) -> bytes:
+def unwrapped(text: str) -> bytes:
+    """Give the model's own event out of one of Bedrock's.
+
+    Raises:
+        msgspec.DecodeError: It is not base64.
+    """
     try:
         return base64.b64decode(text)
     except ValueError as exc:

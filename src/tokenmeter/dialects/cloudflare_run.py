@@ -10,9 +10,12 @@ are not, the last one carries the usage, and the end is ``[DONE]``. The model st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, decode, overlay
 from tokenmeter.event import NOTHING, Usage
 
@@ -72,6 +75,18 @@ class CloudflareRun(Dialect):
             error_type=next(codes, "error") if failed else None,
             final=done,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import cloudflare_run_content
+
+        return cloudflare_run_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        from tokenmeter.dialects import cloudflare_run_content
+
+        return cloudflare_run_content.pieces(data)
 
 
 def _usage(usage: _Usage) -> Usage:

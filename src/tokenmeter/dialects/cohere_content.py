@@ -28,7 +28,8 @@ from tokenmeter.dialects.content import (
     ToolResult,
 )
 from tokenmeter.dialects.fields import Count, decode
-from tokenmeter.dialects.wording import as_text, called, every, text_of, written
+from tokenmeter.dialects.openai_content import json_text
+from tokenmeter.dialects.wording import called, every, text_of, written
 
 
 class _Url(msgspec.Struct):
@@ -172,7 +173,7 @@ def _messages(asked: _Asked) -> Iterator[Message]:
 def _document(document: str | dict[str, Any]) -> Text:
     """Give a document: a text, or one of some fields, which v2 puts below ``data``."""
     data = document.get("data") if isinstance(document, dict) else None
-    return Text(as_text(document if data is None else data))
+    return Text(json_text(document if data is None else data))
 
 
 def _parts(message: _Message) -> Iterator[Part]:
@@ -184,7 +185,7 @@ def _parts(message: _Message) -> Iterator[Part]:
     yield from [ToolResult(tuple(inner), id=message.tool_call_id)] if is_result else inner
     for call in every(message.tool_calls):
         of = call.function or _Function(call.name, arguments=call.parameters)
-        yield ToolCall(of.name or "", as_text(of.arguments or {}), call.id)
+        yield ToolCall(of.name or "", json_text(of.arguments or {}), call.id)
     yield from map(_result, message.tool_results or ())
 
 
@@ -197,12 +198,12 @@ def _block(block: _Block) -> Iterator[Part]:
     elif block.image_url is not None and block.image_url.url:
         yield Image(block.image_url.url, block.image_url.detail)
     if block.document is not None:
-        yield Text(as_text(block.document.data))
+        yield Text(json_text(block.document.data))
 
 
 def _result(result: _Result) -> ToolResult:
     name = result.call.name if result.call else None
-    return ToolResult(tuple([Text(as_text(output)) for output in result.outputs or ()]), name)
+    return ToolResult(tuple([Text(json_text(output)) for output in result.outputs or ()]), name)
 
 
 def _tool(tool: _Definition, strict: bool | None) -> Tool:

@@ -13,13 +13,14 @@ the header ``x-prompt-tokens``, which a plain answer has beside ``x-generated-to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec.structs import replace
 
 from tokenmeter.dialects import Dialect, Reading
-from tokenmeter.dialects.fields import Count
+from tokenmeter.dialects.content import Piece, Prompt
+from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.event import Usage
 
 _INPUT, _OUTPUT, _MODEL = "x-prompt-tokens", "x-generated-tokens", "x-model-id"
@@ -52,6 +53,38 @@ class _Body(msgspec.Struct):
 
 
 _NO_DETAILS = _Details()
+
+
+class _Parameters(msgspec.Struct):
+    max_new_tokens: Count | None = None
+    best_of: Count | None = None
+
+
+class _Asked(msgspec.Struct):
+    inputs: str | None = None
+    parameters: _Parameters | None = None
+
+
+class _Made(msgspec.Struct):
+    text: str | None = None
+    special: bool | None = None
+
+
+class _Other(msgspec.Struct):
+    generated_text: str | None = None
+
+
+class _Others(msgspec.Struct):
+    best_of_sequences: list[_Other] | None = None
+
+
+class _Said(msgspec.Struct):
+    generated_text: str | None = None
+    token: _Made | None = None
+    details: _Others | None = None
+
+
+_ASKED, _SAID = msgspec.json.Decoder(_Asked), msgspec.json.Decoder(_Said)
 
 
 class TextGeneration(Dialect):
@@ -92,6 +125,26 @@ class TextGeneration(Dialect):
         if usage.output_tokens is None:
             usage = replace(usage, output_tokens=_count(headers[_OUTPUT]))
         return replace(reading, usage=usage, model=reading.model or headers[_MODEL])
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        asked = decode(_ASKED, request)
+        given = asked.parameters or _Parameters()
+        return Prompt(
+            texts=(asked.inputs,) if asked.inputs else (),
+            choices=given.best_of or 1,
+            limit=given.max_new_tokens,
+        )
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give one token, or what was generated; the last event of a stream repeats it all."""
+        said = decode(_SAID, data)
+        if said.token is not None:
+            texts = [None if said.token.special else said.token.text]
+        else:
+            others = said.details.best_of_sequences if said.details else None
+            texts = [said.generated_text, *(other.generated_text for other in others or ())]
+        return [Piece("text", str(n), text) for n, text in enumerate(texts) if text]
 
 
 def _count(header: str | None) -> int | None:

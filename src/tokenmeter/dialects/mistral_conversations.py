@@ -13,9 +13,12 @@ no answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.event import NOTHING, Usage
 
@@ -76,6 +79,18 @@ class MistralConversations(Dialect):
             error_type=str(body.code or "error") if failed else None,
             final=ended,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read."""
+        from tokenmeter.dialects import mistral_conversations_content
+
+        return mistral_conversations_content.prompt(request)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        from tokenmeter.dialects import mistral_conversations_content
+
+        return mistral_conversations_content.pieces(data)
 
 
 def _usage(usage: _Usage) -> Usage:

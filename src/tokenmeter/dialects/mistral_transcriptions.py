@@ -10,11 +10,24 @@ with ``transcription.done``, which carries what the plain answer would.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
+from tokenmeter.dialects.content import Piece
+from tokenmeter.dialects.fields import decode
 from tokenmeter.dialects.openai_chat import OpenAIChat
 
 _DONE = b'"transcription.done"'
+
+
+class _Said(msgspec.Struct):
+    type: str | None = None
+    text: str | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
 
 
 class MistralTranscriptions(OpenAIChat):
@@ -28,3 +41,13 @@ class MistralTranscriptions(OpenAIChat):
         body = super().fold(body, data)
         body.done = body.done or _DONE in data
         return body
+
+    def prompt(self, request: bytes) -> None:  # noqa: ARG002
+        """Say nothing: audio is read, and it comes in a form."""
+        return
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give the text of a delta, or of a plain answer; segments and the end repeat it."""
+        said = decode(_SAID, data)
+        is_new = said.type in (None, "transcription.text.delta")
+        return (Piece("text", "0", said.text),) if is_new and said.text else ()

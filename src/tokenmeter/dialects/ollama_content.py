@@ -28,7 +28,8 @@ from tokenmeter.dialects.content import (
     ToolResult,
 )
 from tokenmeter.dialects.fields import Count, decode
-from tokenmeter.dialects.wording import as_text, called, every, text_of, written
+from tokenmeter.dialects.openai_content import json_text
+from tokenmeter.dialects.wording import called, every, text_of, written
 
 
 class _Function(msgspec.Struct):
@@ -128,7 +129,7 @@ def _parts(message: _Message) -> Iterator[Part]:
     yield from map(Image, message.images or ())
     for call in message.tool_calls or ():
         of = call.function or _Function()
-        yield ToolCall(of.name or "", as_text(of.arguments or {}), call.id)
+        yield ToolCall(of.name or "", json_text(of.arguments or {}), call.id)
 
 
 def _tools(tools: Iterable[_Tool]) -> Iterator[Tool]:

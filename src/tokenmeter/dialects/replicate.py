@@ -10,10 +10,14 @@ prediction that was created and is not over is pending; the request that first s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
-from tokenmeter.dialects.fields import Count
+from tokenmeter.dialects.content import Image, Message, Part, Piece, Prompt, Text
+from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.event import Status, Usage
 
 _STATUSES: dict[str, Status] = {
@@ -49,6 +53,31 @@ class _Body(msgspec.Struct):
 _NO_METRICS = _Metrics()
 
 
+class _Input(msgspec.Struct):
+    """What official language models call what they take; each model has words of its own."""
+
+    prompt: str | None = None
+    system_prompt: str | None = None
+    image: str | None = None
+    images: list[str] | None = None
+    image_input: list[str] | None = None
+    max_new_tokens: Count | None = None
+    max_length: Count | None = None
+
+
+class _Given(msgspec.Struct):
+    input: dict[str, Any] | None = None
+
+
+class _Made(msgspec.Struct):
+    output: str | list[str] | None = None
+
+
+_GIVEN, _INPUT = msgspec.json.Decoder(_Given), msgspec.json.Decoder(_Input)
+_MADE = msgspec.json.Decoder(_Made)
+_FILES = ("https://", "data:")
+
+
 class Replicate(Dialect):
     """Read predictions."""
 
@@ -77,3 +106,36 @@ class Replicate(Dialect):
             pending=body.status in _PENDING,
             background=True,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read; much of it has OpenAI's names."""
+        from tokenmeter.dialects import openai_chat_content
+
+        given = msgspec.json.encode(decode(_GIVEN, request).input or {})
+        own, said = decode(_INPUT, given), openai_chat_content.prompt(given)
+        limits = (said.limit, own.max_new_tokens, own.max_length)
+        return msgspec.structs.replace(
+            said,
+            messages=(*_messages(own), *said.messages),
+            texts=(),
+            limit=next((limit for limit in limits if limit is not None), None),
+        )
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote; what it made otherwise is the address of a file."""
+        if not data.startswith(b"{"):
+            return ()
+        output = decode(_MADE, data).output
+        text = output if isinstance(output, str) else "".join(output or ())
+        if text.startswith(_FILES) and " " not in text:
+            return (Piece("other", "0", ""),)
+        return (Piece("text", "0", text),) if text else ()
+
+
+def _messages(given: _Input) -> Iterator[Message]:
+    if given.system_prompt:
+        yield Message("system", (Text(given.system_prompt),))
+    images = filter(None, (given.image, *(given.images or ()), *(given.image_input or ())))
+    parts: list[Part] = [*map(Image, images), *([Text(given.prompt)] if given.prompt else [])]
+    if parts:
+        yield Message("user", tuple(parts))

@@ -2,18 +2,24 @@
 
 Sources, read 2026-11-22: ``V2RerankResponse`` of https://github.com/cohere-ai/cohere-python (7.3),
 what a client declares of Jina (https://app.unpkg.com/@wildcard-ai/deepcontext@0.1.15,
-``JinaApiService``), and recorded traffic of Cohere and Voyage.
+``JinaApiService``), https://docs.voyageai.com/docs/reranker, and recorded traffic of Cohere and
+Voyage.
 
 Counting: Cohere bills search units and reports no tokens; these stand in ``other_counts`` and the
-input is unknown. The others report tokens, all of them input. There is no output.
+input is unknown. The others report tokens, all of them input. There is no output. A reranker reads
+the query with each document anew (Voyage counts it so: query times documents, and documents), so
+it stands before each of them in the prompt.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
-from tokenmeter.dialects.fields import Count, billable
+from tokenmeter.dialects.content import Prompt
+from tokenmeter.dialects.fields import Count, billable, decode
 from tokenmeter.event import Usage
 
 
@@ -47,6 +53,18 @@ class _Body(msgspec.Struct):
 _NOT_BILLED, _NO_USAGE = _Billed(), _Usage()
 
 
+class _Document(msgspec.Struct):
+    text: str | None = None
+
+
+class _Asked(msgspec.Struct):
+    query: str | _Document | None = None
+    documents: list[str | dict[str, Any]] | None = None
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
+
+
 class Rerank(Dialect):
     """Read a reranking."""
 
@@ -73,3 +91,18 @@ class Rerank(Dialect):
             status="completed",
             final=True,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read: pairs of the query and a document."""
+        from tokenmeter.dialects.openai_content import json_text
+
+        asked = decode(_ASKED, request)
+        query = asked.query.text if isinstance(asked.query, _Document) else asked.query
+        documents = [_text(document) for document in asked.documents or ()]
+        texts = [text for document in documents for text in (query or "", json_text(document))]
+        return Prompt(texts=tuple(texts))
+
+
+def _text(document: str | dict[str, Any]) -> Any:
+    """Give the text of a document, or all its fields where it has others."""
+    return document["text"] if isinstance(document, dict) and "text" in document else document

@@ -9,10 +9,13 @@ Multimodal embeddings also say how much of it was text, and the pixels: 560 are 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
-from tokenmeter.dialects.fields import Count, billable
+from tokenmeter.dialects.content import Image, Message, Other, Part, Prompt
+from tokenmeter.dialects.fields import Count, billable, decode
 from tokenmeter.event import Usage
 
 
@@ -30,6 +33,25 @@ class _Body(msgspec.Struct):
 
 
 _NO_USAGE = _Usage()
+
+
+class _Part(msgspec.Struct):
+    type: str | None = None
+    text: str | None = None
+    image_url: str | None = None
+    image_base64: str | None = None
+
+
+class _Input(msgspec.Struct):
+    content: list[_Part] | None = None
+
+
+class _Asked(msgspec.Struct):
+    input: str | list[str] | None = None
+    inputs: list[list[str] | _Input] | None = None
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
 
 
 class VoyageEmbeddings(Dialect):
@@ -56,3 +78,24 @@ class VoyageEmbeddings(Dialect):
             status="completed",
             final=True,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read; images are in messages."""
+        asked = decode(_ASKED, request)
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input or []
+        inputs = asked.inputs or ()
+        chunks = [text for one in inputs if isinstance(one, list) for text in one]
+        parts = [part for one in inputs if isinstance(one, _Input) for part in one.content or ()]
+        media = tuple(_media(parts))
+        return Prompt(
+            messages=(Message("input", media),) if media else (),
+            texts=(*texts, *chunks, *(part.text for part in parts if part.text)),
+        )
+
+
+def _media(parts: list[_Part]) -> Iterator[Part]:
+    for part in parts:
+        if image := part.image_url or part.image_base64:
+            yield Image(image)
+        elif part.text is None:
+            yield Other((part.type or "").partition("_")[0])

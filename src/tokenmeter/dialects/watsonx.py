@@ -14,9 +14,13 @@ is stated once and is 0 in every later event, the output is cumulative, and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 
 from tokenmeter.dialects import Asked, Dialect, Reading
+from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.dialects.openai_chat import ChatBody, OpenAIChat
 from tokenmeter.event import Usage
@@ -48,6 +52,33 @@ class _ChatBody(ChatBody):
 
     def __post_init__(self) -> None:
         self.error = self.error or next(iter(self.errors or ()), None)
+
+
+class _Parameters(msgspec.Struct):
+    max_new_tokens: Count | None = None
+    prompt_variables: dict[str, Any] | None = None
+
+
+class _Text(msgspec.Struct):
+    text: str | None = None
+
+
+class _Given(msgspec.Struct):
+    input: str | None = None
+    inputs: list[str | _Text] | None = None
+    query: str | None = None
+    parameters: _Parameters | None = None
+
+
+class _Made(msgspec.Struct):
+    generated_text: str | None = None
+
+
+class _Said(msgspec.Struct):
+    results: list[_Made] | None = None
+
+
+_GIVEN, _SAID = msgspec.json.Decoder(_Given), msgspec.json.Decoder(_Said)
 
 
 class WatsonxText(Dialect):
@@ -92,6 +123,21 @@ class WatsonxText(Dialect):
             final=ended,
         )
 
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read; variables are of a prompt that IBM keeps."""
+        given = decode(_GIVEN, request)
+        more = given.parameters or _Parameters()
+        return Prompt(
+            texts=(given.input,) if given.input else (),
+            limit=more.max_new_tokens,
+            elsewhere=("prompt_variables",) if more.prompt_variables else (),
+        )
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        """Give what the model wrote in one event, or in a plain answer."""
+        made = enumerate(decode(_SAID, data).results or ())
+        return [Piece("text", str(n), one.generated_text) for n, one in made if one.generated_text]
+
 
 class WatsonxChat(OpenAIChat):
     """Read chat: OpenAI's answers, beside requests and errors of watsonx."""
@@ -122,6 +168,13 @@ class WatsonxInput(Dialect):
             error_type=error_code(body.errors[0], "error") if body.errors else None,
             final=not body.errors,
         )
+
+    def prompt(self, request: bytes) -> Prompt:
+        """Say what a request gives the model to read, each text with a query if there is one."""
+        given = decode(_GIVEN, request)
+        texts = [one if isinstance(one, str) else one.text for one in given.inputs or ()]
+        pairs = [text for one in texts for text in (given.query, one) if text]
+        return Prompt(texts=tuple(pairs))
 
 
 def _total(counts: list[int | None]) -> int | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
-import msgspec
-
 from tokenmeter.dialects.content import Other, Piece, Text, Written
+from tokenmeter.dialects.openai_content import json_text, size_of
 
 T = TypeVar("T")
 
@@ -28,12 +27,7 @@ def written(kind: Written, key: object, text: str | None) -> Iterator[Piece]:
 def called(key: object, name: str | None, arguments: Any) -> Iterator[Piece]:
     """Give the pieces of a call of a tool; arguments that are no text are put into JSON."""
     yield from written("name", key, name)
-    yield from written("arguments", key, None if arguments is None else as_text(arguments))
-
-
-def as_text(value: Any) -> str:
-    """Give a text as it is, and any other value as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    yield from written("arguments", key, json_text(arguments))
 
 
 def text_of(text: str | None) -> Iterator[Text]:
@@ -42,11 +36,6 @@ def text_of(text: str | None) -> Iterator[Text]:
         yield Text(text)
 
 
-def base64_size(text: str) -> int:
-    """Give the number of bytes that base64 stands for."""
-    return len(text) * 3 // 4
-
-
 def attached(what: str, base64: str | None) -> Other:
     """Make a part of something that is no text, as base64 in the request or elsewhere."""
-    return Other(what, base64_size(base64) if base64 else None)
+    return Other(what, size_of(base64 or None))
