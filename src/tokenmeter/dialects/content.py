@@ -148,17 +148,24 @@ class Piece(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What an answer holds, its pieces joined; in the order in which the parts began."""
+    """What an answer holds, its pieces joined; in the order in which the parts began.
+
+    Args:
+        parts: The pieces.
+        tool_choice: That of its prompt: of a call that was forced, a model writes less itself.
+    """
 
     parts: tuple[Piece, ...] = ()
+    tool_choice: str | None = None
 
     @classmethod
-    def of(cls, pieces: Iterable[Piece]) -> Answer:
+    def of(cls, pieces: Iterable[Piece], prompt: Prompt | None = None) -> Answer:
         """Join pieces."""
         joined: dict[tuple[Written, str], list[str]] = {}
         for kind, key, text in pieces:
             joined.setdefault((kind, key), []).append(text)
-        return cls(tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()]))
+        parts = tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()])
+        return cls(parts, None if prompt is None else prompt.tool_choice)
 
     def texts(self, *kinds: Written) -> list[str]:
         """Give the texts of these kinds."""

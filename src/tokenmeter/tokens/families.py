@@ -66,6 +66,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         models: Pattern that is found in a model's name, in lower case.
         rules: What is read and written beside the text.
         vocabulary: The vocabulary that text is counted with.
+        length: What counts text, where it is more than a vocabulary.
         factor: Tokens of the model for one of the vocabulary; where it is not 1 it is empirical.
         digits: Digits that the model's own vocabulary joins to one token.
         foreign: Tokens of the model for one of the vocabulary, in scripts other than Latin.
@@ -81,6 +82,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     models: str
     rules: Rules
     vocabulary: str = "o200k_base"
+    length: Length | None = None
     factor: float = 1.0
     digits: int = 3
     foreign: float = 1.0
