@@ -81,12 +81,12 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     system: int = 0
     instructions: int = 0
     said: int = 0
-    call: int = 2
+    call: int = 0
     result: int = 2
     parallel: bool = True
     forced: bool = True
     wrote_text: int = 0
-    wrote_call: int = 6
+    wrote_call: int = 4
     between: int = 0
     ended: int = 0
     ended_text: int = 1
@@ -100,10 +100,10 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 CHAT = Format()
 """GPT-3.5, GPT-4 Turbo, GPT-4o, GPT-4.1."""
 
-EARLY_CHAT = Format(wrote_call=3, parallel=False)
+EARLY_CHAT = Format(wrote_call=1, parallel=False)
 """GPT-4."""
 
-FIRST_CHAT = Format(message=4, name=-1, wrote_call=3, parallel=False)
+FIRST_CHAT = Format(message=4, name=-1, wrote_call=1, parallel=False)
 """GPT-3.5 of March 2023."""
 
 O_SERIES = Format(start=2)
@@ -112,12 +112,12 @@ O_SERIES = Format(start=2)
 HARMONY = Format(
     start=2,
     said=2,
-    call=6,
+    call=4,
     result=4,
     parallel=False,
     forced=False,
     wrote_text=3,
-    wrote_call=9,
+    wrote_call=7,
     between=3,
     ended_text=0,
     refused=0,
@@ -253,7 +253,7 @@ class _Reader:
         return sum(map(self._call, calls)) + stored * len(calls)
 
     def _call(self, call: ToolCall) -> int:
-        called = self._length(_address(call.name)) + self._length(_compact(call.arguments))
+        called = self._length(_to(call.name)) + self._length(_compact(call.arguments))
         return self._around("assistant") + self._form.call + called
 
     def _result(self, result: ToolResult) -> int:
@@ -302,7 +302,15 @@ def _is_apart(part: Part) -> bool:
 
 def _address(name: str) -> str:
     """Give to whom a call goes; a name with a dot says its namespace already."""
-    return name if "." in name else f"functions.{name}"
+    return _OWN.get(name) or (name if "." in name else f"functions.{name}")
+
+
+def _to(name: str) -> str:
+    return f" to={_address(name)}"
+
+
+_OWN = {"code_interpreter": "python"}
+"""Tools of OpenAI's own, and what the model calls them."""
 
 
 def _compact(arguments: str) -> str:
@@ -368,7 +376,7 @@ def _texts_of(form: Format) -> tuple[Written, ...]:
 
 
 def _called(call: ToolCall, length: Length) -> int:
-    return length(_address(call.name)) + length(call.arguments)
+    return length(_to(call.name)) + length(call.arguments)
 
 
 def _calls_of(parts: list[Piece]) -> list[ToolCall]:
