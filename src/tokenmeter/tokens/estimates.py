@@ -51,7 +51,7 @@ def _estimated(
             return Estimate(weight=weigh(exact, own), family=family, estimator=TOKENIZER)
         except UnusableError:
             pass
-    own = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
-    length = family.length or own
+    built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    length = family.length or built_in
     counts = vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)
