@@ -41,7 +41,7 @@ from tokenmeter.dialects.content import (
     ToolResult,
     Written,
 )
-from tokenmeter.tokens import functions
+from tokenmeter.tokens import functions, images
 from tokenmeter.tokens.families import Family, Length, Weight
 
 _RESPONSES = "responses"
@@ -158,15 +158,15 @@ class Turns:
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
-        reader = _Reader(self._form, prompt, length)
+        reader = _Reader(self._form, prompt, family.model, length)
         told = reader.told()
         style = self._styles.get(prompt.form or "", self._style)
         tools = functions.weigh(prompt, style, length)
-        unsure = _share(tools, family.input_error)
+        unsure = _share(tools + reader.drawn, family.input_error)
         return Weight(
             tokens=told + tools,
             error=unsure,
-            least=told,
+            least=told - reader.drawn,
             without=tuple(dict.fromkeys((*prompt.elsewhere, *reader.without))),
         )
 
@@ -191,10 +191,13 @@ def _share(tokens: int, share: float) -> int:
 class _Reader:
     """Weighs one prompt."""
 
-    def __init__(self, form: Format, prompt: Prompt, length: Length) -> None:
+    def __init__(self, form: Format, prompt: Prompt, model: str, length: Length) -> None:
+        self.drawn = 0
+        """Tokens of images."""
         self.without = [tool.kind for tool in prompt.tools if tool.kind != "function"]
         self._form = form
         self._prompt = prompt
+        self._model = model
         self._length = length
         self._names: dict[str | None, str] = {}  # of calls that were made, by id
 
@@ -234,12 +237,17 @@ class _Reader:
         return self._form.message + self._length(role)
 
     def _content(self, parts: Sequence[Part]) -> int:
-        for part in parts:
-            if isinstance(part, Image):
-                self.without.append("image")
-            elif isinstance(part, Other):
-                self.without.append(part.what)
-        return self._length("".join(part.text for part in parts if isinstance(part, Text)))
+        self.without += [part.what for part in parts if isinstance(part, Other)]
+        drawn = sum(self._image(part) for part in parts if isinstance(part, Image))
+        self.drawn += drawn
+        return drawn + self._length("".join(p.text for p in parts if isinstance(p, Text)))
+
+    def _image(self, image: Image) -> int:
+        size = images.dimensions(image)
+        if size is None:
+            self.without.append("image")
+            return 0
+        return images.openai(size, image.detail, self._model)
 
     def _calls(self, calls: Sequence[ToolCall]) -> int:
         """Count calls of one turn."""
