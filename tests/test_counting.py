@@ -180,7 +180,7 @@ def silent_proxy() -> Iterator[tuple[str, list[Any]]]:
         connection.close()
 
 
-MODELS = [("gpt-4o", 4), ("gpt-oss-120b", 4)]
+MODELS = [("gpt-4o", 4), ("gpt-4", 6), ("gpt-oss-120b", 4)]
 
 
 @pytest.mark.parametrize(("model", "expected"), MODELS)
