@@ -48,9 +48,15 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Thought(msgspec.Struct, frozen=True, gc=False):
-    """Reasoning of an earlier turn that is given back; many models do not read it again."""
+    """Reasoning of an earlier turn that is given back; many models do not read it again.
+
+    Args:
+        text: What of it can be read.
+        signature: What stands for what cannot: nobody here reads it, but it has a length.
+    """
 
     text: str
+    signature: str | None = None
 
 
 class Other(msgspec.Struct, frozen=True, gc=False):
@@ -112,6 +118,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         reasoning: The effort or the budget of reasoning that was asked for, in the vendor's word;
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
+        place: Where it is read, in a word of the dialect's, if the same model counts otherwise
+            there than in other places.
     """
 
     messages: tuple[Message, ...] = ()
@@ -125,12 +133,14 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     reasoning: str | None = None
     elsewhere: tuple[str, ...] = ()
+    place: str | None = None
 
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]
 """What a piece of an answer is. ``name`` and ``arguments`` are of a call of a tool; ``reasoning``
-is shown in full, ``hidden`` says that there was some that is not (its text is of no use: a
-signature, a summary); ``other`` is what the model made and this library cannot weigh."""
+is shown in full, ``hidden`` says that there was some that is not (its text is of no use, but its
+length may be: a signature; a summary is left out); ``other`` is what the model made and this
+library cannot weigh."""
 
 
 class Piece(NamedTuple):
@@ -153,10 +163,12 @@ class Answer(msgspec.Struct, frozen=True):
     Args:
         parts: The pieces.
         tool_choice: That of its prompt: of a call that was forced, a model writes less itself.
+        place: That of its prompt.
     """
 
     parts: tuple[Piece, ...] = ()
     tool_choice: str | None = None
+    place: str | None = None
 
     @classmethod
     def of(cls, pieces: Iterable[Piece], prompt: Prompt | None = None) -> Answer:
@@ -165,7 +177,9 @@ class Answer(msgspec.Struct, frozen=True):
         for kind, key, text in pieces:
             joined.setdefault((kind, key), []).append(text)
         parts = tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()])
-        return cls(parts, None if prompt is None else prompt.tool_choice)
+        if prompt is None:
+            return cls(parts)
+        return cls(parts, prompt.tool_choice, prompt.place)
 
     def texts(self, *kinds: Written) -> list[str]:
         """Give the texts of these kinds."""
