@@ -15,7 +15,7 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -150,7 +150,7 @@ class _GenerationConfig(msgspec.Struct):
 class _Request(msgspec.Struct):
     contents: list[Content] | Content | None = None
     system_instruction: Content | str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | dict[str, Any] | None = None
     tool_config: _ToolConfig | None = None
     generation_config: _GenerationConfig | None = None
     cached_content: str | None = None
@@ -196,7 +196,7 @@ def prompt(request: bytes) -> Prompt:
     config = asked.generation_config or _GenerationConfig()
     return Prompt(
         messages=tuple(_messages(asked, _resolution(config.media_resolution))),
-        tools=tuple(_tools(asked.tools or ())),
+        tools=tuple(_tools(asked.tools)),
         tool_choice=_tool_choice(asked.tool_config),
         schema=_schema(config),
         answer_format=config.response_mime_type,
@@ -288,8 +288,8 @@ def _resolution(level: str | None) -> str | None:
     return level.removeprefix("MEDIA_RESOLUTION_").lower() if level else None
 
 
-def _tools(given: Sequence[dict[str, Any]]) -> Iterator[Tool]:
-    for tool in given:
+def _tools(given: list[dict[str, Any]] | dict[str, Any] | None) -> Iterator[Tool]:
+    for tool in given if isinstance(given, list) else [given or {}]:
         for kind, said in tool.items():
             if kind == "function_declarations":
                 declared = salvage(said, list[_Declaration])

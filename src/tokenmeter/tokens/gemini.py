@@ -40,7 +40,7 @@ from tokenmeter.dialects.content import (
 )
 from tokenmeter.tokens.families import Family, Length, Weight
 from tokenmeter.tokens.gemini_forms import MARK, Declared, Form, Python, Texts
-from tokenmeter.tokens.plain import unweighed, weight
+from tokenmeter.tokens.plain import Plain, unweighed, weight
 
 _SURE = 0.95
 """Share of its text that an estimate never had more than: some versions count a little less."""
@@ -100,7 +100,7 @@ class Gemini(msgspec.Struct, frozen=True):
         if answer.place is not None:
             answer = msgspec.structs.replace(answer, place=None)
             return self._in_place().wrote(answer, family, length)
-        texts = sum(map(length, answer.texts("text", "refusal", "reasoning")))
+        texts = sum(map(length, answer.texts("text", "refusal")))
         calls = list(zip(answer.texts("name"), answer.texts("arguments"), strict=False))
         called = _weigh(_each_call(self.form, calls), length) + self.called * len(calls)
         called += self.ending * bool(calls)
@@ -154,7 +154,8 @@ class Gemini(msgspec.Struct, frozen=True):
 
 
 def _texts_of(messages: Iterable[Message]) -> Iterator[str]:
-    return (part.text for message in messages for part in message.parts if isinstance(part, Text))
+    parts = (part for message in messages for part in message.parts)
+    return (part.text for part in parts if isinstance(part, Text | Thought))
 
 
 def _flat(parts: Iterable[Part]) -> Iterator[Part]:
@@ -221,6 +222,15 @@ FAMILIES: tuple[Family, ...] = (
     _family("gemini 2.0 thinking", r"gemini-2\.0", Gemini(_TEXTS), 65536),
     _family("gemini 2.5 image", r"gemini-2\.5-flash-image", Gemini(Python(), 1), 32768),
     _family("gemini 2.5", r"gemini-(2|live-2)", Gemini(Python(), 1), 65536),
+    Family(
+        name="gemma",
+        models=r"gemma",
+        rules=Plain(opening=1, message=5, ending=1),
+        vocabulary="gemma",
+        input_error=0.1,
+        output_error=0.05,
+        output_worst=0.05,
+    ),
     _family(
         "gemini 3",
         r"gemini",
