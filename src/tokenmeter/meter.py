@@ -144,7 +144,7 @@ class Meter:
         self._enabled = _wanted()
         _living(self)
 
-    def configure(
+    def configure(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         *,
         exporters: Iterable[str | Exporter] | None = None,
@@ -465,7 +465,7 @@ def default() -> Meter:
         return _default
 
 
-def configure(
+def configure(  # noqa: PLR0913 - each is a setting of its own, by name
     *,
     exporters: Iterable[str | Exporter] | None = None,
     providers: Mapping[str, str] | None = None,
