@@ -182,6 +182,11 @@ class Call:
         self._ts_ns = desk.now_ns()
         self._started_s = desk.timer_s()
 
+    @property
+    def route(self) -> Route:
+        """Where the exchange goes."""
+        return self._route
+
     def asked(self, body: bytes | None, attempt: str | None) -> None:
         """Read the request, as far as it is in memory."""
         if attempt is not None and attempt.isascii() and attempt.isdigit():
@@ -320,7 +325,8 @@ class Call:
     def _say(self, event: UsageEvent, reading: Reading, body: bytes | None, maker: Call) -> None:
         """Hand the event on, at once or when the worker has estimated what nobody reported."""
         desk, watchers = self._desk, maker._watchers
-        evidence = self._found(reading, body, maker) if desk.estimates and wanted(event) else None
+        is_wanted = desk.estimates and wanted(event)
+        evidence = self._found(reading, event, body, maker) if is_wanted else None
         if evidence is None or not evidence.says_something:
             desk.emit(event, watchers)
             return
@@ -342,14 +348,17 @@ class Call:
             desk.guard.count("estimates left out: too many are pending")
             estimate(concede=True)
 
-    def _found(self, reading: Reading, body: bytes | None, maker: Call) -> Evidence | None:
+    def _found(
+        self, reading: Reading, event: UsageEvent, body: bytes | None, maker: Call
+    ) -> Evidence | None:
         """Give what there is to estimate from; nothing where the answer was no model's."""
         if self._evidence is not None:
             return self._evidence
         parts, share = ([body] if body else []), 1.0
         if self._kept is not None and self._kept.seen:
             parts, share = self._kept.parts, self._kept.size / self._kept.seen
-        if (parts and not reading.recognised) or not share:
+        foreign = event.status == "completed" and parts and not reading.recognised
+        if foreign or not share:
             return None
         return Bytes(self._route.dialect, maker._request, parts, share)
 

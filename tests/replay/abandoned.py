@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+from pages import put
 from recorded import Counts, Record, body_of, has_usage, load, truths_of
 
 from tokenmeter import Meter, UsageEvent
@@ -99,8 +100,10 @@ def _wrong(event: UsageEvent, true: Counts) -> Iterator[str]:
             yield "lower bound"
         if event.output_tokens_max is not None and event.output_tokens_max < true.output:
             yield "upper bound"
-    if event.output_provenance in ("unknown", "estimated"):
-        yield f"output is {event.output_provenance}"
+    if event.output_provenance == "unknown":
+        yield "output is unknown"
+    if event.output_provenance == "estimated" and event.status != "completed":
+        yield "output is estimated"  # only one that has ended, and whose usage was to follow, may be
 
 
 def main() -> int:
@@ -108,6 +111,7 @@ def main() -> int:
     options.add_argument("corpus", type=Path)
     options.add_argument("--ids", default="", help="records whose id matches")
     options.add_argument("--only", default="", help="endpoints that match")
+    options.add_argument("--markdown", type=Path, help="the page that gets the table")
     options.add_argument("--wrong", type=int, default=0, help="list so many of what is wrong")
     given = options.parse_args()
     found: dict[str, Found] = defaultdict(Found)
@@ -126,7 +130,10 @@ def main() -> int:
             if wrong and listed < given.wrong:
                 listed += 1
                 print(record["id"], end, wrong, true, _told(event))
-    print("\n".join(table(found)))
+    rows = "\n".join(table(found))
+    print(rows)
+    if given.markdown:
+        put(given.markdown, "abandoned", rows)
     failures = sum(sum(here.wrong.values()) for here in found.values())
     broken = streams.meter.guard.failures
     print(f"\n{failures} positions are wrong; {broken or 'nothing'} failed inside the meter")

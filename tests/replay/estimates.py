@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pages import put
 from recorded import Record, body_of, has_usage, load, reading_of, route_of, truths_of
 
 from tokenmeter.dialects.content import Answer, Image, Other, Part, Prompt, ToolResult
@@ -136,7 +137,7 @@ def points(record: Record) -> Iterator[Point]:
     model = (reading.model if reading else None) or route.model
     model = model or (asked.get("model") if isinstance(asked, dict) else None)
     prompt = None if asked is None else route.dialect.prompt(json.dumps(asked).encode())
-    answer = Answer.of(pieces(route.dialect, body_of(record)))
+    answer = Answer.of(pieces(route.dialect, body_of(record)), prompt)
     true = truths_of(record)[0]
 
     def point(side: str, kind: str, truth: int, estimate: estimates.Estimate) -> Point:
@@ -225,7 +226,7 @@ def tables(found: list[Point], by: tuple[str, ...]) -> Iterator[str]:
             if point.side == side:
                 where = "judged" if point.judged else "fitted"
                 groups[(*(getattr(point, name) for name in by), where)].append(point)
-        yield f"\n## {side.capitalize()}\n"
+        yield f"\n### {side.capitalize()}\n"
         yield "| " + " | ".join((*by, "repositories", *HEAD)) + " |"
         yield "|" + "---|" * (len(by) + 1) + "---:|" * len(HEAD)
         for key in sorted(groups):
@@ -250,6 +251,13 @@ def goals(found: list[Point]) -> tuple[list[str], int]:
     return lines, missed
 
 
+def page(found: list[Point], met: list[str]) -> str:
+    """Give the tables of the documentation."""
+    by_vendor = "\n".join(tables(found, ("vendor", "kind")))
+    by_family = "\n".join(tables(found, ("family", "kind"))).replace("### ", "### By family: ")
+    return "\n".join(["### Goals\n", *met, by_vendor, by_family])
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("corpus", type=Path)
@@ -258,6 +266,7 @@ def main() -> int:
     options.add_argument("--family", default="", help="families that match")
     options.add_argument("--by", default="family,kind", help="columns of the table")
     options.add_argument("--worst", type=int, default=0, help="list so many of the worst")
+    options.add_argument("--markdown", type=Path, help="the page that gets the tables")
     options.add_argument("--goals", action="store_true", help="fail where a goal is missed")
     options.add_argument("--fitted", action="store_true", help="list only what may be fitted on")
     given = options.parse_args()
@@ -274,7 +283,11 @@ def main() -> int:
     for point in sorted(listed, key=lambda p: -p.relative)[: given.worst]:
         print(point)
     table, missed = goals(found)
-    print("\n## Goals\n", *table, sep="\n")
+    print("\n### Goals\n", *table, sep="\n")
+    if given.markdown:
+        by_endpoint = "\n".join(tables(found, ("provider", "endpoint", "family", "kind")))
+        put(given.markdown, "estimates", page(found, table))
+        put(given.markdown.with_name("estimates-by-endpoint.md"), "estimates", by_endpoint)
     for what, times in failed.items():
         print(f"FAILED {times} times: {what}", file=sys.stderr)
     return 1 if failed or (given.goals and missed) else 0

@@ -32,11 +32,19 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False):
-    """A call of a tool that the model made in an earlier turn; the arguments are JSON text."""
+    """A call of a tool that the model made in an earlier turn.
+
+    Args:
+        name: The name of the tool.
+        arguments: JSON text, or whatever the model wrote.
+        id: What the result of the call refers to.
+        stored: Whether the vendor has the call as the model wrote it, and is reminded of it.
+    """
 
     name: str
     arguments: str
     id: str | None = None
+    stored: bool = False
 
 
 class ToolResult(msgspec.Struct, frozen=True):
@@ -112,6 +120,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         reasoning: The effort or the budget of reasoning that was asked for, in the vendor's word;
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
+        form: The vendor's word for the way of asking, where one model counts several ways apart
+            (``responses``).
     """
 
     messages: tuple[Message, ...] = ()
@@ -125,6 +135,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     reasoning: str | None = None
     elsewhere: tuple[str, ...] = ()
+    form: str | None = None
 
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]
@@ -148,17 +159,28 @@ class Piece(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What an answer holds, its pieces joined; in the order in which the parts began."""
+    """What an answer holds, its pieces joined; in the order in which the parts began.
+
+    Args:
+        parts: The pieces.
+        asked: What it answers, where that is known: some of it changes what is written beside.
+    """
 
     parts: tuple[Piece, ...] = ()
+    asked: Prompt | None = None
+
+    @property
+    def tool_choice(self) -> str | None:
+        """That of its prompt: of a call that was forced, a model writes less itself."""
+        return None if self.asked is None else self.asked.tool_choice
 
     @classmethod
-    def of(cls, pieces: Iterable[Piece]) -> Answer:
+    def of(cls, pieces: Iterable[Piece], asked: Prompt | None = None) -> Answer:
         """Join pieces."""
         joined: dict[tuple[Written, str], list[str]] = {}
         for kind, key, text in pieces:
             joined.setdefault((kind, key), []).append(text)
-        return cls(tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()]))
+        return cls(tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()]), asked)
 
     def texts(self, *kinds: Written) -> list[str]:
         """Give the texts of these kinds."""

@@ -47,10 +47,11 @@ def _estimated(
     own = tokenizers.length(model) if tokenizers is not None else None
     if own is not None:
         try:
-            weight = weigh(msgspec.structs.replace(family, factor=1.0), own)
-            return Estimate(weight=weight, family=family, estimator=TOKENIZER)
+            exact = msgspec.structs.replace(family, factor=1.0, digits=3, foreign=1.0)
+            return Estimate(weight=weigh(exact, own), family=family, estimator=TOKENIZER)
         except UnusableError:
             pass
-    length = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    length = family.length or built_in
     counts = vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)

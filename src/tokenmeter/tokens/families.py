@@ -15,7 +15,17 @@ from tokenmeter.dialects.content import Answer, Prompt
 Length = Callable[[str], int]
 """Counts the tokens of a text for the model in question."""
 
-VENDORS = ("openai", "anthropic", "gemini", "mistral", "cohere", "open_models", "unknown")
+VENDORS = (
+    "openai",
+    "anthropic",
+    "gemini",
+    "mistral",
+    "cohere",
+    "amazon",
+    "hosted",
+    "open_models",
+    "unknown",
+)
 """Modules of this package, in the order in which their families are tried; the last fits all."""
 
 
@@ -56,7 +66,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         models: Pattern that is found in a model's name, in lower case.
         rules: What is read and written beside the text.
         vocabulary: The vocabulary that text is counted with.
+        length: What counts text, where it is more than a vocabulary.
         factor: Tokens of the model for one of the vocabulary; where it is not 1 it is empirical.
+        digits: Digits that the model's own vocabulary joins to one token.
+        foreign: Tokens of the model for one of the vocabulary, in scripts other than Latin.
         input_error: Share of the input by which an estimate is off at most, in 95 of 100 cases.
         output_error: The same for the output.
         output_worst: Share by which the estimate of an output was ever too high.
@@ -69,7 +82,10 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     models: str
     rules: Rules
     vocabulary: str = "o200k_base"
+    length: Length | None = None
     factor: float = 1.0
+    digits: int = 3
+    foreign: float = 1.0
     input_error: float = 0.0
     output_error: float = 0.0
     output_worst: float = 0.0

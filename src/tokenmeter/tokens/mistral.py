@@ -1,7 +1,107 @@
-"""TODO mistral."""
+"""What Mistral's models read and write beside the text itself.
+
+Two vocabularies are published with the templates in ``mistral-common`` 1.13 (Apache-2.0, read
+2026-11-22): Tekken with 131k tokens, and a SentencePiece one of 32k of the older models. Measured
+with both on 1,039 texts of the repositories that were fitted on: Tekken has 1.02 tokens for one of
+cl100k_base once each digit is one, SentencePiece 1.14; in six other scripts 0.55 and 1.0.
+
+The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_TOOLS]``, and a call is
+``[TOOL_CALLS]name[ARGS]{…}``. A model called ``latest`` is taken for the latest.
+"""
 
 from __future__ import annotations
 
-from tokenmeter.tokens.families import Family
+import msgspec
 
-FAMILIES: tuple[Family, ...] = ()
+from tokenmeter.dialects.content import Tool
+from tokenmeter.tokens.families import Family
+from tokenmeter.tokens.plain import Plain, tool_json
+
+_ROLES = {"system": 2, "user": 2, "assistant": 1, "tool": 2}
+
+
+def _defined(tool: Tool) -> str:
+    return tool_json(msgspec.structs.replace(tool, description=tool.description or ""))
+
+
+RULES = Plain(
+    opening=1,
+    roles=_ROLES,
+    answer=0,
+    tools=2,
+    written=_defined,
+    call=2,
+    ending=1,
+    called=2,
+    thought=2,
+)
+_BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
+"""Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
+
+_SETTINGS = msgspec.structs.replace(RULES, opening=13)
+"""Mistral Small 4 is told in every conversation how much it should reason."""
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="mistral embeddings",
+        models=r"mistral-embed|codestral-embed|e5-mistral",
+        rules=Plain(opening=2),
+        vocabulary="cl100k_base",
+        factor=1.14,
+        digits=1,
+        foreign=1.0,
+        input_error=0.15,
+        output_worst=0.3,
+    ),
+    Family(
+        name="mistral v1",
+        models=(
+            r"mistral-tiny|mi[sx]tral[-:](8x)?(7|22)b|codestral-2405|mathstral"
+            r"|mistral-(medium-2312|small-240[29]|large-240[27])"
+        ),
+        rules=_BEFORE,
+        vocabulary="cl100k_base",
+        factor=1.14,
+        digits=1,
+        foreign=1.0,
+        input_error=0.15,
+        output_error=0.12,
+        output_worst=0.15,
+    ),
+    Family(
+        name="mistral v3",
+        models=r"pixtral|mistral-nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
+        rules=_BEFORE,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
+    ),
+    Family(
+        name="mistral small 4",
+        models=r"(mistral|magistral)-small-(latest|26)",
+        rules=_SETTINGS,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
+    ),
+    Family(
+        name="mistral",
+        models=r"mi[sx]tral|ministral|magistral|codestral|devstral|pixtral|voxtral",
+        rules=RULES,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
+    ),
+)
