@@ -11,8 +11,8 @@ FAMILIES = {
         mistral.mistral-large-3-675b-instruct ministral-8b-latest magistral-medium-latest
         codestral-latest mistralai/devstral-medium mistral-large-2512 voxtral-mini-latest""",
     "mistral small 4": "mistral-small-latest magistral-small-latest mistral-small-2603",
-    "mistral v3": """pixtral-12b-latest us.mistral.pixtral-large-2502-v1:0 open-mistral-nemo
-        mistral-large-2411 mistralai/mistral-nemo mistral-small-2501""",
+    "pixtral": "pixtral-12b-latest us.mistral.pixtral-large-2502-v1:0 mistralai/pixtral-12b",
+    "mistral v3": "open-mistral-nemo mistral-large-2411 mistralai/mistral-nemo mistral-small-2501",
     "mistral v1": """mistral-tiny open-mistral-7b mistralai/Mixtral-8x7B-Instruct-v0.1 mistral:7b
         mistral.mistral-7b-instruct-v0:2 open-mixtral-8x22b mistral-large-2407""",
     "mistral embeddings": "mistral-embed codestral-embed-2505 intfloat/e5-mistral-7b-instruct",
