@@ -84,6 +84,9 @@ _GLM = Plain(
 
 _KIMI = Plain(tools=4, tool=8, call=12, ending=1, called=4, sure=TOLD)
 
+_GEMMA = Plain(opening=1, message=5, ending=1, sure=TOLD)
+"""``<bos>``, and ``<start_of_turn>user``, a newline, the text, ``<end_of_turn>`` and a newline."""
+
 
 def _family(name: str, models: str, rules: Plain, error: float = 0.1, **more: object) -> Family:
     known = {"vocabulary": "cl100k_base", "foreign": 0.6, "output_worst": 0.05} | more
@@ -116,7 +119,7 @@ FAMILIES: tuple[Family, ...] = (
     _family("glm", r"\bglm\b|chatglm", _GLM),
     _family("kimi", r"\bkimi|moonshot", _KIMI),
     _family("minimax", r"minimax", Plain(preamble=22, sure=TOLD), error=0.3),
-    _family("gemma", r"gemma", Plain(opening=1, message=5, ending=1), error=0.2, digits=1),
+    _family("gemma", r"gemma", _GEMMA, error=0.2, digits=1),
     _family("phi", r"\bphi-?\d", Plain(message=3, answer=1), error=0.3),
     _family("granite", r"\bgranite", Plain(), error=0.3),
 )
