@@ -137,7 +137,7 @@ class Meter:
         dialects: Iterable[Dialect] | None = None,
         exact_streams: bool | None = None,
     ) -> Self:
-        """Replace the exporters, the providers, the dialects; what is not given stays.
+        """Replace the exporters, the providers, the dialects, a switch; what is not given stays.
 
         Everything is checked before anything changes. Exporters that are replaced are flushed and
         closed.
