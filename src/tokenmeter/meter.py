@@ -154,7 +154,7 @@ class Meter:
         tokenizers: Mapping[str, Tokenizer] | None = None,
         exact_streams: bool | None = None,
     ) -> Self:
-        """Replace the exporters, the providers, the dialects; what is not given stays.
+        """Replace the exporters, the providers, the dialects, a switch; what is not given stays.
 
         ``estimates`` says whether what no provider reported is estimated; the counts of such events
         are marked ``estimated`` or ``partial``. ``tokenizers`` are functions that count for models
