@@ -67,7 +67,7 @@ _DEEPSEEK = Plain(
     called=5,
     sure=TOLD,
 )
-"""``<｜User｜>`` and ``<｜Assistant｜>``; five tokens around a call since V3.1, 17 in R1."""
+"""One token for each speaker; since V3.1 five around a call, and 17 in R1, which writes more."""
 
 _R1 = replace(_DEEPSEEK, called=17)
 
