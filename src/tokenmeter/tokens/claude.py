@@ -33,7 +33,7 @@ A_FRAME = {OLD: 7, NEW: 6}
 IS_EXACT = find_spec("ctok") is not None
 """Whether ``ctok`` is installed."""
 
-ESTIMATOR = "ctok" if IS_EXACT else "claude"
+ESTIMATOR = "ctok" if IS_EXACT else None
 
 AT_ONCE = 200_000
 """Characters that ``ctok`` counts, in a second or two; of longer texts a part tells the rest."""
