@@ -8,8 +8,7 @@ exchanges of the repositories in ``FITTED`` of ``tests/replay/estimates.py``, as
 tokens around the text (``Style``): they are empirical.
 
 How it is used: choose the style of the model and the endpoint, and add what ``weigh`` counts to
-what the messages weigh. A vendor's own tools (``web_search``) are not written this way: they are
-not weighed here.
+what the messages weigh. A vendor's own tools (``web_search``) are not written this way.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ IN_A_NAMESPACE = "# Tools\n\n## functions\n\nnamespace functions {\n\n"
 
 AFTER_ALL = "} // namespace functions"
 
-UNUSED = frozenset({"additionalProperties", "$schema", "required"})
-"""Words of a JSON schema that do not reach the model in the format of an answer."""
+ONLY_BIND = frozenset({"additionalProperties", "$schema", "required"})
+"""Words of a JSON schema that bind the answer, and are not told in its format."""
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +45,8 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
         titles: Whether the titles in schemas are told.
         tools: Tokens beside the text of tools, or fewer.
         schema: Tokens beside the text of a format.
+        begun: Whether the name of a format, where there are no tools, is read once more, as the
+            beginning of the answer.
         both: Tokens beside the text of both.
         forced: Tokens beside the name of a function that must be called, which is where the
             answer then begins; ``None`` where that changes nothing.
@@ -58,13 +59,14 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     titles: bool = True
     tools: int = -1
     schema: int = 4
+    begun: bool = False
     both: int = 0
     forced: int | None = None
     alone: bool = False
     blanks: bool = False
 
 
-CHAT = Style(joins=True, forced=7)
+CHAT = Style(joins=True, schema=2, begun=True, forced=7)
 """GPT-4o, GPT-4.1 and GPT-4.5 in chat completions."""
 
 OLD_CHAT = Style(joins=True, titles=False, blanks=True, forced=4)
@@ -85,17 +87,29 @@ O_RESPONSES = Style(head="", tools=4, schema=-4, both=4)
 """o1, o3 and o4 in responses; of a single recording."""
 
 
-def weigh(prompt: Prompt, style: Style, length: Length) -> int:
-    """Count the tokens that a prompt has because of its functions and of its answer's format.
+UNUSED_TOOLS = {"web_search": 294, "web_search_preview": 294, "image_generation": 342}
+"""Tokens of tools of OpenAI's own while the model does not use them; of two recordings each."""
 
-    They are those that come to the messages' own; what is no function is passed over.
+
+def weigh(prompt: Prompt, style: Style, length: Length) -> int:
+    """Count the tokens that a prompt has because of its tools and of its answer's format.
+
+    They are those that come to the messages' own. What a vendor's own tool brings when it is used
+    is not in the request; say of each that it is not in the number.
     """
+    own = sum(UNUSED_TOOLS.get(tool.kind, 0) for tool in prompt.tools)
     functions = [tool for tool in prompt.tools if tool.kind == "function"]
     if not functions and prompt.schema is None:
-        return 0
+        return own
+    return own + _weigh(prompt, functions, style, length)
+
+
+def _weigh(prompt: Prompt, functions: list[Tool], style: Style, length: Length) -> int:
     text = _told_or_named(functions, prompt.schema, style)
     beside = _beside(style, bool(functions), prompt.schema is not None)
     beside += _forced(functions, prompt.tool_choice, style, length)
+    if style.begun and prompt.schema is not None and not functions:
+        beside += length(prompt.schema.name)
     system = _system(prompt) if style.joins else ""
     if system:
         return length(f"{system}\n\n{text}") - length(system) + beside
@@ -144,8 +158,8 @@ def told(functions: Sequence[Tool], schema: Tool | None, style: Style) -> str:
 def format_text(schema: Tool) -> str:
     """Write the format of an answer."""
     bare = _bare(schema.parameters)
-    said = schema.description or _members(bare).pop("description", None)
-    lines = ["# Response Formats\n", f"## {schema.name}\n", *_comments(said), _json(bare)]
+    above = ["# Response Formats\n", f"## {schema.name}\n", *_comments(schema.description)]
+    lines = [*above, _json(bare)]
     return "\n".join(lines)
 
 
@@ -160,7 +174,7 @@ def _bare(schema: Any) -> Any:
         if word == "properties"
         else _bare(value)
         for word, value in _members(schema).items()
-        if word not in UNUSED
+        if word not in ONLY_BIND
     }
 
 
