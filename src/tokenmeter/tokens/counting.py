@@ -89,7 +89,8 @@ def count(  # noqa: PLR0913 - what a request has, each with its default
         raise CannotCountError(
             f"count() needs the name of a model, such as count(…, 'gpt-5'); got {model!r}"
         )
-    found = estimates.of_prompt(asked.prompt, name, _tokenizers(tokenizer))
+    estimated = estimates.of_texts if asked.bare else estimates.of_prompt
+    found = estimated(asked.prompt, name, _tokenizers(tokenizer))
     return Count(
         model=name,
         tokens=found.weight.tokens,
