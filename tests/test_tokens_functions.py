@@ -74,7 +74,7 @@ def weigh(tools, schema, choice, style, system=None):
 def test_functions_are_told_as_types_of_typescript():
     assert told([WEATHER, NOW], None, CHAT) == (
         "# Tools\n\n## functions\n\nnamespace functions {\n\n"
-        "// Tell the weather.\n// Ask once.\n"
+        "// Tell the weather.\n//\n// Ask once.\n"
         "type get_weather = (_: // What is asked.\n"
         "{\n// Asked\n// City\n// Its name\ncity: string,\n"
         'unit?: "celsius" | "fahrenheit", // default: "celsius"\n'
@@ -87,10 +87,10 @@ def test_functions_are_told_as_types_of_typescript():
     )
 
 
-def test_older_models_are_told_no_titles_and_all_lines():
-    tool = Tool("say", "One.\n\nTwo.", {"type": "object", "properties": {"a": {"title": "A"}}})
+def test_older_models_are_told_no_titles():
+    tool = Tool("say", "\n  One.\n", {"type": "object", "properties": {"a": {"title": "A"}}})
     assert told([tool], None, OLD_CHAT).removeprefix(OLD_CHAT.head) == (
-        "// One.\n// \n// Two.\ntype say = (_: { a?: any }) => any;\n\n} // namespace functions"
+        "// One.\ntype say = (_: { a?: any }) => any;\n\n} // namespace functions"
     )
 
 

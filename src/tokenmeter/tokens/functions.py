@@ -51,7 +51,6 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
         forced: Tokens beside the name of a function that must be called, which is where the
             answer then begins; ``None`` where that changes nothing.
         alone: Whether the only function must be called where some call is ``required``.
-        blanks: Whether empty lines of a description are told.
     """
 
     head: str = IN_A_NAMESPACE
@@ -63,13 +62,12 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     both: int = 0
     forced: int | None = None
     alone: bool = False
-    blanks: bool = False
 
 
 CHAT = Style(joins=True, schema=2, begun=True, forced=7)
 """GPT-4o, GPT-4.1 and GPT-4.5 in chat completions."""
 
-OLD_CHAT = Style(joins=True, titles=False, blanks=True, forced=4)
+OLD_CHAT = Style(joins=True, titles=False, forced=4)
 """GPT-3.5 and GPT-4 in chat completions; ``forced`` is what https://github.com/hmarr/openai-chat-tokens
 found (read 2026-11-22)."""
 
@@ -180,7 +178,7 @@ def _bare(schema: Any) -> Any:
 
 def _function(tool: Tool, style: Style) -> str:
     schema = _members(tool.parameters)
-    above = _comments(tool.description, style.blanks)
+    above = _comments(tool.description)
     said = "".join(f" {line}\n" for line in _comments(schema.get("description"))) or " "
     takes = f"_:{said}{_Types(schema, style).object(schema)}" if _is_object(schema) else ""
     return "\n".join([*above, f"type {tool.name} = ({takes}) => any;"])
@@ -271,9 +269,9 @@ def _members(value: Any) -> Schema:
     return cast("Schema", value) if isinstance(value, dict) else {}
 
 
-def _comments(said: Any, blanks: bool = False) -> list[str]:
-    lines = said.split("\n") if isinstance(said, str) and said else ()
-    return [f"// {line.strip()}" for line in lines if blanks or line.strip()]
+def _comments(said: Any) -> list[str]:
+    lines = said.strip().split("\n") if isinstance(said, str) and said.strip() else ()
+    return [f"// {line.strip()}".rstrip() for line in lines]
 
 
 def _json(value: Any) -> str:
