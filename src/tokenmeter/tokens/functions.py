@@ -5,9 +5,10 @@ heading. OpenAI publishes this for its open models
 (https://cookbook.openai.com/articles/openai-harmony, https://github.com/openai/harmony, read
 2026-11-22); the models behind its API get much the same. What differs was found on the recorded
 exchanges of the repositories in ``FITTED`` of ``tests/replay/estimates.py``, as were the few
-tokens around the text (``Style``): they are empirical. Two rules were carried over and then found
-to hold on the others: that a function which must be called is read in chat completions too, as in
-responses, and that empty lines within a description are told.
+tokens around the text (``Style``): they are empirical. Three rules those recordings leave open, and
+the summary of all others decided: that a function which must be called is read in chat completions
+too, as in responses; that empty lines within a description are told; and that the description in
+the schema of a format stays there, while the format's name is read once more.
 
 How it is used: choose the style of the model and the endpoint, and add what ``weigh`` counts to
 what the messages weigh. A vendor's own tools (``web_search``) are not written this way.
