@@ -84,7 +84,10 @@ READ = Prompt(
     messages=(
         Message("system", (Text("Be brief."),)),
         Message("user", (Text("Weather?"),)),
-        Message("model", (Thought("I look"), ToolCall("look", '{"cityName":"Rome"}', "c1"))),
+        Message(
+            "model",
+            (Thought("I look"), Thought("", "c2ln"), ToolCall("look", '{"cityName":"Rome"}', "c1")),
+        ),
         Message(
             "user",
             (
@@ -203,6 +206,7 @@ WRITTEN = Answer(
         Piece("name", '0.look{"cityName":"Oslo"}', "look"),
         Piece("arguments", '0.look{"cityName":"Oslo"}', '{"cityName":"Oslo"}'),
         Piece("other", "0.image", ""),
+        Piece("hidden", "0.signature", "c2ln"),
     )
 )
 
@@ -211,6 +215,10 @@ def test_an_answer_is_the_same_plain_and_as_a_stream_of_either_kind() -> None:
     chunks = [chunk(part, index=0) for part in PARTS]
     for body in (compact(chunk(*PARTS)), sse(*chunks), compact(chunks)):
         assert answer(Gemini(), body) == WRITTEN
+
+
+def test_equal_calls_beside_each_other_are_told_apart() -> None:
+    assert answer(Gemini(), compact(chunk(CALLS[0], CALLS[0]))).texts("name") == ["look", "look"]
 
 
 def test_candidates_are_told_apart() -> None:
@@ -296,7 +304,7 @@ def test_the_input_of_an_interaction_may_be_content_turns_or_steps() -> None:
     assert prompt == Prompt(
         messages=(
             Message("user", (Text("a"), Image("data:image/png;base64,AA==", "high"))),
-            Message("model", (Thought("b"),)),
+            Message("model", (Thought("b", "x"),)),
             Message("model", (ToolCall("look", '{"cityName":"Rome"}', "c"),)),
             Message("user", (ToolResult((Text('{"sky":1}'),), "look", "c"),)),
             Message("user", (ToolResult((Text("d"),), None, "c"),)),
@@ -347,7 +355,7 @@ STEPS: list[dict[str, Any]] = [
 ]
 STEPPED = Answer(
     (
-        Piece("hidden", "0", ""),
+        Piece("hidden", "0", "x"),
         Piece("name", "1", "look"),
         Piece("arguments", "1", '{"cityName":"Rome"}'),
         Piece("name", "2", "google_search_call"),

@@ -56,9 +56,15 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Thought(msgspec.Struct, frozen=True, gc=False):
-    """Reasoning of an earlier turn that is given back; many models do not read it again."""
+    """Reasoning of an earlier turn that is given back; many models do not read it again.
+
+    Args:
+        text: What of it can be read.
+        signature: What stands for what cannot: nobody here reads it, but it has a length.
+    """
 
     text: str
+    signature: str | None = None
 
 
 class Other(msgspec.Struct, frozen=True, gc=False):
@@ -121,7 +127,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
         form: The vendor's word for the way of asking, where one model counts several ways apart
-            (``responses``).
+            or at some places apart (``responses``, ``vertex_ai``).
     """
 
     messages: tuple[Message, ...] = ()
@@ -140,8 +146,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]
 """What a piece of an answer is. ``name`` and ``arguments`` are of a call of a tool; ``reasoning``
-is shown in full, ``hidden`` says that there was some that is not (its text is of no use: a
-signature, a summary); ``other`` is what the model made and this library cannot weigh."""
+is shown in full, ``hidden`` says that there was some that is not (its text is of no use, but its
+length may be: a signature; a summary is left out); ``other`` is what the model made and this
+library cannot weigh."""
 
 
 class Piece(NamedTuple):
@@ -168,6 +175,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     parts: tuple[Piece, ...] = ()
     asked: Prompt | None = None
+
+    @property
+    def form(self) -> str | None:
+        """That of its prompt."""
+        return None if self.asked is None else self.asked.form
 
     @property
     def tool_choice(self) -> str | None:

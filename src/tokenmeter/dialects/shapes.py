@@ -65,10 +65,14 @@ _REQUESTS = (
 
 
 class Asked(NamedTuple):
-    """What a request gives to read, and for which model, where it says so."""
+    """What a request gives to read, and for which model, where it says so.
+
+    It is bare where it is texts that stand in no request.
+    """
 
     prompt: Prompt
     model: str | None = None
+    bare: bool = False
 
 
 class Beside(NamedTuple):
@@ -91,7 +95,7 @@ def read(given: Any, beside: Beside = NOTHING) -> Asked:
         CannotCountError: It is nothing of the kind.
     """
     if isinstance(given, str) and beside == NOTHING:
-        return Asked(Prompt(texts=(given,)))
+        return Asked(Prompt(texts=(given,)), bare=True)
     asked = _read([{"role": "user", "content": given}] if isinstance(given, str) else given)
     return asked._replace(prompt=_with(asked.prompt, beside))
 
@@ -102,12 +106,12 @@ def _read(given: Any) -> Asked:
         return _of_mapping(plain)
     if not isinstance(plain, _LIST) or isinstance(given, (set, frozenset)):
         raise _unfit(given)
-    return Asked(_of_list(plain))
+    if plain and all(isinstance(item, str) for item in plain):
+        return Asked(Prompt(texts=tuple(plain)), bare=True)
+    return Asked(_of_messages(plain))
 
 
-def _of_list(items: Sequence[Any]) -> Prompt:
-    if items and all(isinstance(item, str) for item in items):
-        return Prompt(texts=tuple(items))
+def _of_messages(items: Sequence[Any]) -> Prompt:
     for item in items:
         if not _is_message(item):
             raise _unfit(item, "a list with ")
@@ -120,7 +124,7 @@ def _of_mapping(given: dict[str, Any]) -> Asked:
         if isinstance(given.get(envelope), _DICT):
             return _of_mapping(given[envelope])
     if _is_message(given):
-        return Asked(_of_list([given]))
+        return Asked(_of_messages([given]))
     form, model = _request_form(given), given.get("model")
     if form is None:
         raise _unfit(given)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -36,9 +37,8 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
-from tokenmeter.tokens import claude
+from tokenmeter.tokens import claude, images
 from tokenmeter.tokens.families import Family, Length, Weight
-from tokenmeter.tokens.plain import unweighed, weight
 
 
 class Template(NamedTuple):
@@ -57,6 +57,7 @@ class Template(NamedTuple):
         keeps_thoughts: Whether thoughts are read again after a further question.
         summarises: Whether thinking is shown as a summary.
         version: The vocabulary.
+        sight: A model that sees images like it.
     """
 
     prompt: int = 7
@@ -71,12 +72,13 @@ class Template(NamedTuple):
     keeps_thoughts: bool = False
     summarises: bool = True
     version: str = claude.OLD
+    sight: str = "claude-sonnet-4"
 
 
 OLD = Template()
 FIRST = OLD._replace(summarises=False)
 LATE = OLD._replace(thinking=0, keeps_thoughts=True)
-_SINCE_4_7 = LATE._replace(version=claude.NEW)
+_SINCE_4_7 = LATE._replace(version=claude.NEW, sight="claude-opus-5")
 NEW = _SINCE_4_7._replace(prompt=6, turn=2, answer=2, call=15, calls=12, value=13, round=32)
 OPUS_4_7 = NEW._replace(prompt=46, answer=4)
 LEGACY = FIRST._replace(prompt=9, answer=5)
@@ -85,9 +87,9 @@ A_TOOL, A_DESCRIPTION, A_CHOSEN_TOOL, A_SCHEMA = 2, 4, 5, 124
 """For a tool, for its description, for its name where it must be called, for a format that the
 answer must have."""
 
-A_PART, A_QUOTE, A_ROUND_OF_MANY = 1, 11, 22
+A_PART, A_QUOTE, A_ROUND_OF_MANY, AN_IMAGE = 1, 11, 22, 3
 """For each further text in a message; in an answer, where texts with and without a citation
-follow each other; for the results of more than one call in a message."""
+follow each other; for the results of more than one call in a message; for an image."""
 
 OWN = {"bash": 245, "text_editor": 700, "memory": 1060, "computer": 735}
 """Tools with a schema of the vendor's own. That of memory is empirical, the others documented."""
@@ -100,6 +102,9 @@ the answer begins with it
 A_LETTER_OF_SEALED, SEALED = 0.19, 250
 """Tokens for each character of a signature above its least length: what was thought is in it,
 encrypted. Empirical, on thinking that was shown whole and on reported numbers of it."""
+
+ROUNDING, OF_A_NAMED = 4, 0.25
+"""How far an estimate can be off beside its share, and the share of a call of a certain tool."""
 
 SLACK = 3
 """By how many tokens the end of a text that was cut off can be counted too high."""
@@ -122,9 +127,10 @@ class Claude:
         tokens = texts + self._around(prompt) + self._tools(prompt, length)
         tokens += sum([self._part(part, length) for part in parts])
         tokens += sum([length(thought) for thought in self._thoughts(prompt)])
-        without = (*prompt.elsewhere, *(name for part in parts for name in unweighed(part)))
-        worst = 1.0 if "context_management" in without else family.output_worst
-        return weight(tokens, family.input_error, worst, without)
+        without = (*prompt.elsewhere, *(name for part in parts for name in _unweighed(part)))
+        certain = tokens - self.template.prompt if "context_management" not in without else 0
+        least = certain * (1 - family.output_worst)
+        return _weight(tokens, family.input_error, least, without)
 
     def _around(self, prompt: Prompt) -> int:
         """Weigh what stands around the messages."""
@@ -167,7 +173,11 @@ class Claude:
                 return around + length(part.name) + sum(map(length, (*names, *values)))
             case ToolResult():
                 return self.template.round // 2 + sum([self._part(p, length) for p in part.parts])
-            case Thought() | Image() | Other():
+            case Image():
+                size = images.dimensions(part)
+                sight = self.template.sight
+                return 0 if size is None else AN_IMAGE + images.claude(size, sight)
+            case Thought() | Other():
                 return 0
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
@@ -178,8 +188,8 @@ class Claude:
         without = ["reasoning"] * bool(hidden) + ["other"] * bool(answer.texts("other"))
         shown = written if hidden else [*written, *answer.texts("reasoning")]
         least = sum([length(_RUN.sub(r"\1", text)) for text in shown]) * (1 - family.output_worst)
-        found = weight(tokens, family.output_error, 0, without)
-        return Weight(found.tokens, found.error, max(0, int(least) - SLACK), found.without)
+        error = OF_A_NAMED if _is_named(answer.tool_choice) else family.output_error
+        return _weight(tokens, max(error, 0.3 * bool(thought)), least, without)
 
     def _between(self, answer: Answer) -> int:
         """Weigh what stands around the texts and the calls of an answer."""
@@ -201,6 +211,26 @@ class Claude:
         sealed = {p.key: _sealed(p.text) for p in answer.parts if p.kind == "hidden"}
         thoughts = [shown.get(key) or sealed.get(key, 0) for key in {**shown, **sealed}]
         return sum([self.template.thought + thought for thought in thoughts])
+
+
+def _weight(tokens: int, error: float, least: float, without: Iterable[str]) -> Weight:
+    """Make a weight of a number, its error as a share of it, and what is certain."""
+    off = ROUNDING + math.ceil(tokens * error)
+    return Weight(tokens, off, max(0, int(least) - SLACK), tuple(dict.fromkeys(without)))
+
+
+def _unweighed(part: Part) -> Iterator[str]:
+    """Name what a part holds that cannot be weighed here."""
+    match part:
+        case Image() if images.dimensions(part) is None:
+            yield "image"
+        case Other():
+            yield part.what
+        case ToolResult():
+            for inner in part.parts:
+                yield from _unweighed(inner)
+        case _:
+            return
 
 
 def _is_free(choice: str | None) -> bool:
@@ -297,8 +327,8 @@ def _family(
         rules=Claude(template, *tools),
         vocabulary=claude.ESTIMATOR,
         length=functools.partial(claude.length, version=template.version),
-        input_error=0.2 if new else 0.12,
-        output_error=0.25 if new else 0.15,
+        input_error=0.2 if new else 0.15,
+        output_error=0.15 if new else 0.1,
         output_worst=0.45,
         max_output=longest,
         reasons=template.summarises,

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenmeter.dialects.content import Answer, Prompt
 from tokenmeter.tokens import vocabularies
@@ -35,6 +36,23 @@ def of_prompt(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None =
     return _estimated(lambda by, length: by.rules.read(prompt, by, length), model, tokenizers)
 
 
+def of_texts(
+    texts: tuple[str, ...], model: str | None, tokenizers: Tokenizers | None = None
+) -> Estimate:
+    """Estimate what bare texts weigh, without what a request would have around them."""
+    found = of_prompt(Prompt(texts=texts), model, tokenizers)
+    tokens = max(0, found.weight.tokens - _around(len(texts), model))
+    weight = replace(found.weight, tokens=tokens, least=min(tokens, found.weight.least))
+    return replace(found, weight=weight)
+
+
+@functools.lru_cache(maxsize=1000)
+def _around(texts: int, model: str | None) -> int:
+    family = family_of(model)
+    prompt = Prompt(texts=("",) * texts)
+    return family.rules.read(prompt, family, lambda _text: 0).tokens
+
+
 def of_answer(answer: Answer, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a model wrote, as far as it came."""
     return _estimated(lambda by, length: by.rules.wrote(answer, by, length), model, tokenizers)
@@ -47,7 +65,7 @@ def _estimated(
     own = tokenizers.length(model) if tokenizers is not None else None
     if own is not None:
         try:
-            exact = msgspec.structs.replace(family, factor=1.0, digits=3, foreign=1.0)
+            exact = replace(family, factor=1.0, digits=3, foreign=1.0)
             return Estimate(weight=weigh(exact, own), family=family, estimator=TOKENIZER)
         except UnusableError:
             pass

@@ -41,7 +41,7 @@ from tokenmeter.dialects.content import (
     ToolResult,
     Written,
 )
-from tokenmeter.tokens import functions
+from tokenmeter.tokens import functions, images
 from tokenmeter.tokens.families import Family, Length, Weight
 
 _RESPONSES = "responses"
@@ -81,12 +81,12 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     system: int = 0
     instructions: int = 0
     said: int = 0
-    call: int = 2
+    call: int = 0
     result: int = 2
     parallel: bool = True
     forced: bool = True
     wrote_text: int = 0
-    wrote_call: int = 6
+    wrote_call: int = 4
     between: int = 0
     ended: int = 0
     ended_text: int = 1
@@ -100,10 +100,10 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 CHAT = Format()
 """GPT-3.5, GPT-4 Turbo, GPT-4o, GPT-4.1."""
 
-EARLY_CHAT = Format(wrote_call=3, parallel=False)
+EARLY_CHAT = Format(wrote_call=1, parallel=False)
 """GPT-4."""
 
-FIRST_CHAT = Format(message=4, name=-1, wrote_call=3, parallel=False)
+FIRST_CHAT = Format(message=4, name=-1, wrote_call=1, parallel=False)
 """GPT-3.5 of March 2023."""
 
 O_SERIES = Format(start=2)
@@ -112,12 +112,12 @@ O_SERIES = Format(start=2)
 HARMONY = Format(
     start=2,
     said=2,
-    call=6,
+    call=4,
     result=4,
     parallel=False,
     forced=False,
     wrote_text=3,
-    wrote_call=9,
+    wrote_call=7,
     between=3,
     ended_text=0,
     refused=0,
@@ -158,15 +158,15 @@ class Turns:
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
-        reader = _Reader(self._form, prompt, length)
+        reader = _Reader(self._form, prompt, family.model, length)
         told = reader.told()
         style = self._styles.get(prompt.form or "", self._style)
         tools = functions.weigh(prompt, style, length)
-        unsure = _share(tools, family.input_error)
+        unsure = _share(tools + reader.drawn, family.input_error)
         return Weight(
             tokens=told + tools,
             error=unsure,
-            least=told,
+            least=told - reader.drawn,
             without=tuple(dict.fromkeys((*prompt.elsewhere, *reader.without))),
         )
 
@@ -191,10 +191,13 @@ def _share(tokens: int, share: float) -> int:
 class _Reader:
     """Weighs one prompt."""
 
-    def __init__(self, form: Format, prompt: Prompt, length: Length) -> None:
+    def __init__(self, form: Format, prompt: Prompt, model: str, length: Length) -> None:
+        self.drawn = 0
+        """Tokens of images."""
         self.without = [tool.kind for tool in prompt.tools if tool.kind != "function"]
         self._form = form
         self._prompt = prompt
+        self._model = model
         self._length = length
         self._names: dict[str | None, str] = {}  # of calls that were made, by id
 
@@ -234,12 +237,17 @@ class _Reader:
         return self._form.message + self._length(role)
 
     def _content(self, parts: Sequence[Part]) -> int:
-        for part in parts:
-            if isinstance(part, Image):
-                self.without.append("image")
-            elif isinstance(part, Other):
-                self.without.append(part.what)
-        return self._length("".join(part.text for part in parts if isinstance(part, Text)))
+        self.without += [part.what for part in parts if isinstance(part, Other)]
+        drawn = sum(self._image(part) for part in parts if isinstance(part, Image))
+        self.drawn += drawn
+        return drawn + self._length("".join(p.text for p in parts if isinstance(p, Text)))
+
+    def _image(self, image: Image) -> int:
+        size = images.dimensions(image)
+        if size is None:
+            self.without.append("image")
+            return 0
+        return images.openai(size, image.detail, self._model)
 
     def _calls(self, calls: Sequence[ToolCall]) -> int:
         """Count calls of one turn."""
@@ -253,7 +261,7 @@ class _Reader:
         return sum(map(self._call, calls)) + stored * len(calls)
 
     def _call(self, call: ToolCall) -> int:
-        called = self._length(_address(call.name)) + self._length(_compact(call.arguments))
+        called = self._length(_to(call.name)) + self._length(_compact(call.arguments))
         return self._around("assistant") + self._form.call + called
 
     def _result(self, result: ToolResult) -> int:
@@ -302,7 +310,15 @@ def _is_apart(part: Part) -> bool:
 
 def _address(name: str) -> str:
     """Give to whom a call goes; a name with a dot says its namespace already."""
-    return name if "." in name else f"functions.{name}"
+    return _OWN.get(name) or (name if "." in name else f"functions.{name}")
+
+
+def _to(name: str) -> str:
+    return f" to={_address(name)}"
+
+
+_OWN = {"code_interpreter": "python"}
+"""Tools of OpenAI's own, and what the model calls them."""
 
 
 def _compact(arguments: str) -> str:
@@ -368,7 +384,7 @@ def _texts_of(form: Format) -> tuple[Written, ...]:
 
 
 def _called(call: ToolCall, length: Length) -> int:
-    return length(_address(call.name)) + length(call.arguments)
+    return length(_to(call.name)) + length(call.arguments)
 
 
 def _calls_of(parts: list[Piece]) -> list[ToolCall]:
