@@ -93,6 +93,7 @@ class Tool(msgspec.Struct, frozen=True):
         parameters: A JSON schema, as decoded JSON.
         kind: ``function``, or the vendor's word for a tool of its own (``web_search``).
         strict: Whether the answer is held to the schema.
+        native: Whether the schema is of the vendor's own kind instead of JSON schema.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: Any = None
     kind: str = "function"
     strict: bool | None = None
+    native: bool = False
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):

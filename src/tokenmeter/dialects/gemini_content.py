@@ -299,9 +299,10 @@ def _tools(given: list[dict[str, Any]] | dict[str, Any] | None) -> Iterator[Tool
 
 
 def _function(declared: _Declaration) -> Tool:
-    schema = declared.parameters_json_schema
-    parameters = declared.parameters if schema is None else schema
-    return Tool(declared.name or "", declared.description, parameters)
+    name, schema = declared.name or "", declared.parameters_json_schema
+    if schema is not None:
+        return Tool(name, declared.description, schema)
+    return Tool(name, declared.description, declared.parameters, native=True)
 
 
 def _tool_choice(config: _ToolConfig | None) -> str | None:
