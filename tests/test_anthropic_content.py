@@ -173,7 +173,7 @@ def test_a_block_is_read(given: dict[str, Any], parts: tuple[Any, ...]) -> None:
         ({"thinking": {"type": "disabled"}}, "none"),
         ({"thinking": {"type": "adaptive"}}, "adaptive"),
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}, "high"),
-        ({"output_config": {"effort": "low"}}, "low"),
+        ({"output_config": {"effort": "low"}}, None),
     ],
 )
 def test_what_is_asked_of_thinking_is_read(given: dict[str, Any], reasoning: str | None) -> None:

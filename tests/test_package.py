@@ -167,7 +167,7 @@ def test_broad_catching_happens_in_the_guard_alone() -> None:
     assert broad <= {"tokenmeter.guard"}
 
 
-SHARED = {"content", "wording", "fields", "objects", "own", "openai_usage"}
+SHARED = {"content", "fields", "objects", "own", "openai_usage", "shapes", "wording"}
 """Files of the dialects that are no wire format."""
 
 

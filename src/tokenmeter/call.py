@@ -182,6 +182,11 @@ class Call:
         self._ts_ns = desk.now_ns()
         self._started_s = desk.timer_s()
 
+    @property
+    def route(self) -> Route:
+        """Where the exchange goes."""
+        return self._route
+
     def asked(self, body: bytes | None, attempt: str | None) -> None:
         """Read the request, as far as it is in memory."""
         if attempt is not None and attempt.isascii() and attempt.isdigit():

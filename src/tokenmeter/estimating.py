@@ -182,7 +182,7 @@ def _with_output(
         return event
     from tokenmeter.tokens import estimates
 
-    found = estimates.of_answer(answer, _model(event), tokenizers)
+    found = estimates.of_answer(replace(answer, asked=prompt), _model(event), tokenizers)
     weight, share = found.weight, evidence.share
     if event.status == "completed" and event.output_provenance == "unknown" and not weight.without:
         return replace(

@@ -28,6 +28,7 @@ from tokenmeter.sinks import Sink
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
+from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
 T = TypeVar("T")
@@ -96,6 +97,8 @@ class Meter:
             unless the environment says ``TOKENMETER_ESTIMATES=0``.
         tokenizers: Functions of a text and a model's name that count for models, by pattern of
             their names: ``{"my-model*": count}``.
+        exact_streams: Whether a stream is asked for its usage where the caller did not ask, and
+            what comes in addition is taken out before the caller sees it.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
 
@@ -103,7 +106,7 @@ class Meter:
         ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 - the options of a meter, each with its default
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         exporters: Iterable[str | Exporter] = (),
         *,
@@ -111,6 +114,7 @@ class Meter:
         dialects: Iterable[Dialect] = (),
         estimates: bool | None = None,
         tokenizers: Mapping[str, Tokenizer] | None = None,
+        exact_streams: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -132,6 +136,8 @@ class Meter:
         self._unread: dict[tuple[str, str], int] = {}
         self._providers, self._dialects = providers, _checked(dialects)
         self._router = Router(providers, (*self._dialects, *self._brought()))
+        self.exact = self._exact(exact_streams)
+        """What asks streams for their usage; ``None`` where nothing does."""
         self._attached: tuple[Sink, ...] = ()
         self._sinks = self._made(exporters)
         self._disabled = False
@@ -146,6 +152,7 @@ class Meter:
         dialects: Iterable[Dialect] | None = None,
         estimates: bool | None = None,
         tokenizers: Mapping[str, Tokenizer] | None = None,
+        exact_streams: bool | None = None,
     ) -> Self:
         """Replace the exporters, the providers, the dialects; what is not given stays.
 
@@ -165,6 +172,8 @@ class Meter:
         kept = self._sinks if exporters is None else self._attached
         counting = None if tokenizers is None else Tokenizers(tokenizers, self.guard)
         made = () if exporters is None else self._made(exporters)
+        if exact_streams is not None:
+            self.exact = self._exact(exact_streams)
         self._enabled = _wanted() and not self._disabled
         self.estimates = self.estimates if estimates is None else estimates
         self.tokenizers = counting or self.tokenizers
@@ -351,6 +360,9 @@ class Meter:
             )
         return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
 
+    def _exact(self, wanted: bool) -> ExactStreams | None:
+        return ExactStreams(self.guard) if wanted else None
+
     def _brought(self) -> list[Dialect]:
         """Give the dialects that installed packages bring; one that cannot be had is left out."""
         loaded = (self.guard.run(f"the dialect {p.name}", load, p) for p in installed())
@@ -460,6 +472,7 @@ def configure(
     dialects: Iterable[Dialect] | None = None,
     estimates: bool | None = None,
     tokenizers: Mapping[str, Tokenizer] | None = None,
+    exact_streams: bool | None = None,
 ) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
@@ -474,6 +487,7 @@ def configure(
         dialects=dialects,
         estimates=estimates,
         tokenizers=tokenizers,
+        exact_streams=exact_streams,
     )
 
 

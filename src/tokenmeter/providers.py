@@ -151,6 +151,18 @@ BEHIND: tuple[tuple[str, str, str], ...] = (
 """A provider by its host, how paths begin there, and whose models are behind them."""
 
 
+REPORTING = frozenset(
+    {"ai21", "databricks", "deepseek", "groq", "huggingface", "mistral_ai", "openrouter"}
+)
+"""Providers whose streams of chat completions report usage without being asked, at least often.
+
+Seen in recorded traffic; some of them refuse to be asked: Mistral
+(https://github.com/openai/openai-agents-python/issues/442) and Databricks before Bedrock
+(https://github.com/anomalyco/opencode/issues/4698). To OpenRouter asking means nothing
+(https://openrouter.ai/docs/use-cases/usage-accounting). All read 2026-11-22.
+"""
+
+
 class Route(msgspec.Struct, frozen=True):
     """Where an exchange goes.
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "run a Python program unchanged and say what it cost in tokens",
     "tail": "follow a ledger, one line for each event",
     "doctor": "say what is installed, what of it is metered and what cannot be",
+    "count": "say how many tokens texts and requests have, before they are sent",
     "report": "add up ledgers by user, task, model or any other column",
 }
 

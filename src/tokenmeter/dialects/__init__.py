@@ -112,6 +112,9 @@ class Dialect(Protocol):
     provider: str | None = None
     """The provider's name on hosts that nobody named, for a dialect of one's own."""
 
+    ordinary: tuple[bytes, ...] = ()
+    """Byte strings that stand in no event that `is_extra`, and early in most of the others."""
+
     media: bool = False
     """True where a good answer may be audio or plain text: of such a body nothing is kept."""
 
@@ -151,3 +154,18 @@ class Dialect(Protocol):
             msgspec.DecodeError: The data is not JSON.
         """
         return ()
+
+    def asking(self, request: bytes) -> bytes | None:  # noqa: ARG002
+        """Give a request that also asks for the usage, where one streams and does not.
+
+        ``None``: it asks already, does not stream, or cannot ask in this format. Only asked where
+        ``exact_streams`` is on.
+
+        Raises:
+            msgspec.DecodeError: The request is not JSON.
+        """
+        return None
+
+    def is_extra(self, data: bytes) -> bool:  # noqa: ARG002
+        """Say whether a stream event only came because `asking` asked for it."""
+        return False

@@ -111,6 +111,7 @@ class _Request(msgspec.Struct):
     output_format: _Format | None = None
     output_config: _OutputConfig | None = None
     mcp_servers: list[Any] | None = None
+    context_management: dict[str, Any] | None = None
     max_tokens: int | None = None
 
 
@@ -277,7 +278,7 @@ def _schema(given: _Format | None) -> Tool | None:
 
 def _reasoning(thinking: _Thinking | None, effort: str | None) -> str | None:
     if thinking is None:
-        return effort
+        return None
     if thinking.type == "disabled":
         return "none"
     return str(thinking.budget_tokens or effort or thinking.type)
@@ -289,6 +290,8 @@ def _elsewhere(asked: _Request, tools: list[_Tool]) -> Iterator[str]:
         yield from [name for name in _ELSEWHERE if (tool.type or "").startswith(name)]
     if asked.mcp_servers:
         yield "mcp"
+    if asked.context_management and asked.context_management.get("edits"):
+        yield "context_management"
 
 
 class _Delta(msgspec.Struct):

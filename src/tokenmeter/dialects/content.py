@@ -32,11 +32,19 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCall(msgspec.Struct, frozen=True, gc=False):
-    """A call of a tool that the model made in an earlier turn; the arguments are JSON text."""
+    """A call of a tool that the model made in an earlier turn.
+
+    Args:
+        name: The name of the tool.
+        arguments: JSON text, or whatever the model wrote.
+        id: What the result of the call refers to.
+        stored: Whether the vendor has the call as the model wrote it, and is reminded of it.
+    """
 
     name: str
     arguments: str
     id: str | None = None
+    stored: bool = False
 
 
 class ToolResult(msgspec.Struct, frozen=True):
@@ -65,12 +73,10 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     Args:
         what: What it is, ``audio``, ``file``, ``video``: for people, and for rules.
         size: Its bytes, where they are in the request.
-        source: A data URL or base64 alone, where it says how long the thing is (pages, seconds).
     """
 
     what: str
     size: int | None = None
-    source: str | None = None
 
 
 Part = Text | Image | ToolCall | ToolResult | Thought | Other
@@ -120,8 +126,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         reasoning: The effort or the budget of reasoning that was asked for, in the vendor's word;
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
-        place: Where it is read, in a word of the dialect's, if the same model counts otherwise
-            there than in other places.
+        form: The vendor's word for the way of asking, where one model counts several ways apart
+            (``responses``), or several places do (``vertex_ai``).
     """
 
     messages: tuple[Message, ...] = ()
@@ -135,7 +141,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     reasoning: str | None = None
     elsewhere: tuple[str, ...] = ()
-    place: str | None = None
+    form: str | None = None
 
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]
@@ -164,24 +170,24 @@ class Answer(msgspec.Struct, frozen=True):
 
     Args:
         parts: The pieces.
-        tool_choice: That of its prompt: of a call that was forced, a model writes less itself.
-        place: That of its prompt.
+        asked: What it answers, where that is known: some of it changes what is written beside.
     """
 
     parts: tuple[Piece, ...] = ()
-    tool_choice: str | None = None
-    place: str | None = None
+    asked: Prompt | None = None
+
+    @property
+    def tool_choice(self) -> str | None:
+        """That of its prompt: of a call that was forced, a model writes less itself."""
+        return None if self.asked is None else self.asked.tool_choice
 
     @classmethod
-    def of(cls, pieces: Iterable[Piece], prompt: Prompt | None = None) -> Answer:
+    def of(cls, pieces: Iterable[Piece], asked: Prompt | None = None) -> Answer:
         """Join pieces."""
         joined: dict[tuple[Written, str], list[str]] = {}
         for kind, key, text in pieces:
             joined.setdefault((kind, key), []).append(text)
-        parts = tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()])
-        if prompt is None:
-            return cls(parts)
-        return cls(parts, prompt.tool_choice, prompt.place)
+        return cls(tuple([Piece(*at, "".join(texts)) for at, texts in joined.items()]), asked)
 
     def texts(self, *kinds: Written) -> list[str]:
         """Give the texts of these kinds."""

@@ -162,7 +162,7 @@ class GeminiOnVertex(Gemini):
         """Say what a request gives the model to read, and that it is read on Vertex AI."""
         from tokenmeter.dialects import gemini_content
 
-        return msgspec.structs.replace(gemini_content.prompt(request), place="vertex_ai")
+        return msgspec.structs.replace(gemini_content.prompt(request), form="vertex_ai")
 
 
 def by_modality(*reports: Sequence[ModalityTokens] | None) -> dict[str, int]:

@@ -266,7 +266,7 @@ def media(mime: str | None, data: str | None, uri: str | None, detail: str | Non
     if text is not None:
         return Text(text)
     size = None if data is None else len(data) * 3 // 4
-    return Other(kind if kind in ("audio", "video") else "file", size, source)
+    return Other(kind if kind in ("audio", "video") else "file", size)
 
 
 def _text_in(source: str) -> str | None:

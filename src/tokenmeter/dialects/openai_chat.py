@@ -123,6 +123,7 @@ class OpenAIChat(Dialect):
         _DONE,
     )
 
+    ordinary = (b'"choices":[{', b'"choices": [{')
     answer = msgspec.json.Decoder(ChatBody)
 
     def fold(self, body: ChatBody | None, data: bytes) -> ChatBody:
@@ -173,6 +174,18 @@ class OpenAIChat(Dialect):
         from tokenmeter.dialects import openai_chat_content
 
         return openai_chat_content.pieces(data)
+
+    def asking(self, request: bytes) -> bytes | None:
+        """Ask by ``stream_options.include_usage``."""
+        from tokenmeter.dialects import openai_asking
+
+        return openai_asking.asking(request)
+
+    def is_extra(self, data: bytes) -> bool:
+        """Know the chunk by its usage and by the choices that it does not have."""
+        from tokenmeter.dialects import openai_asking
+
+        return openai_asking.is_extra(data)
 
 
 def _usage_elsewhere(chunk: ChatBody) -> _Usage | None:

@@ -46,6 +46,7 @@ class _Item(msgspec.Struct):
     """An item of a conversation, of all kinds at once."""
 
     type: str | None = None
+    id: str | None = None
     role: str | None = None
     content: Content = None
     summary: list[ContentPart] | None = None
@@ -126,6 +127,7 @@ def prompt(request: bytes) -> Prompt:
         limit=asked.max_output_tokens,
         reasoning=asked.reasoning.effort if asked.reasoning else None,
         elsewhere=tuple(dict.fromkeys(elsewhere)),
+        form="responses",
     )
 
 
@@ -152,7 +154,7 @@ def _turn(item: _Item, kind: str) -> Iterator[Part]:
     if kind == "reasoning":
         yield from _thoughts(item)
     elif kind in _CALLS or item.said:
-        yield ToolCall(item.called, item.said, item.call_id)
+        yield ToolCall(item.called, item.said, item.call_id, stored=item.id is not None)
         if item.output is not None:
             yield ToolResult(tuple(_output(item)))
     else:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +19,13 @@ from msgspec.structs import replace
 from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.content import Prompt, Tool
 from tokenmeter.errors import CannotCountError
+
+# Untyped: what stands in a value is anybody's guess.
+_DICT: Any = dict
+_LIST: Any = (list, tuple)
+_TYPE: Any = type
+_MAPPING: Any = Mapping
+_SEQUENCE: Any = Sequence
 
 CHAT = "openai_chat:OpenAIChat"
 RESPONSES = "openai_responses:OpenAIResponses"
@@ -58,10 +65,14 @@ _REQUESTS = (
 
 
 class Asked(NamedTuple):
-    """What a request gives to read, and for which model, where it says so."""
+    """What a request gives to read, and for which model, where it says so.
+
+    It is bare where it is texts that stand in no request.
+    """
 
     prompt: Prompt
     model: str | None = None
+    bare: bool = False
 
 
 class Beside(NamedTuple):
@@ -84,32 +95,36 @@ def read(given: Any, beside: Beside = NOTHING) -> Asked:
         CannotCountError: It is nothing of the kind.
     """
     if isinstance(given, str) and beside == NOTHING:
-        return Asked(Prompt(texts=(given,)))
+        return Asked(Prompt(texts=(given,)), bare=True)
     asked = _read([{"role": "user", "content": given}] if isinstance(given, str) else given)
     return asked._replace(prompt=_with(asked.prompt, beside))
 
 
 def _read(given: Any) -> Asked:
     plain = _plain(given)
-    if isinstance(plain, dict):
-        return _of_mapping(cast("dict[str, Any]", plain))
-    if not isinstance(plain, list) or isinstance(given, set | frozenset):
+    if isinstance(plain, _DICT):
+        return _of_mapping(plain)
+    if not isinstance(plain, _LIST) or isinstance(given, (set, frozenset)):
         raise _unfit(given)
-    items = cast("list[Any]", plain)
-    if items and all(isinstance(item, str) for item in items):
-        return Asked(Prompt(texts=tuple(items)))
-    if not all(map(_is_message, items)):
-        raise _unfit(next(item for item in items if not _is_message(item)), "in it ")
+    if plain and all(isinstance(item, str) for item in plain):
+        return Asked(Prompt(texts=tuple(plain)), bare=True)
+    return Asked(_of_messages(plain))
+
+
+def _of_messages(items: Sequence[Any]) -> Prompt:
+    for item in items:
+        if not _is_message(item):
+            raise _unfit(item, "a list with ")
     form = form_of(items) or CHAT
-    return Asked(_prompt(form, {ITEMS[form]: items}))
+    return _prompt(form, {ITEMS[form]: items})
 
 
 def _of_mapping(given: dict[str, Any]) -> Asked:
     for envelope in _ENVELOPES:
-        if isinstance(given.get(envelope), dict):
+        if isinstance(given.get(envelope), _DICT):
             return _of_mapping(given[envelope])
     if _is_message(given):
-        return _read([given])
+        return Asked(_of_messages([given]))
     form, model = _request_form(given), given.get("model")
     if form is None:
         raise _unfit(given)
@@ -118,7 +133,7 @@ def _of_mapping(given: dict[str, Any]) -> Asked:
 
 def _is_message(item: Any) -> bool:
     """Say whether it is a message, or an item beside messages (a call, what a tool gave back)."""
-    return isinstance(item, dict) and any(key in item for key in ("role", "parts", "type"))
+    return isinstance(item, _DICT) and any(key in item for key in ("role", "parts", "type"))
 
 
 def form_of(items: Iterable[Any]) -> str | None:
@@ -127,23 +142,21 @@ def form_of(items: Iterable[Any]) -> str | None:
 
 
 def _message_form(item: Any) -> str | None:
-    if not isinstance(item, dict):
+    if not isinstance(item, _DICT):
         return None
-    said = cast("dict[str, Any]", item)
-    if "parts" in said:
+    if "parts" in item:
         return GEMINI
-    if "type" in said and said.get("type") not in ("human", "ai"):
+    if "type" in item:
         return RESPONSES
-    if "tool_calls" in said or said.get("role") in _CHAT_ROLES:
+    if "tool_calls" in item or item.get("role") in _CHAT_ROLES:
         return CHAT
-    content = said.get("content")
-    return next(filter(None, map(_block_form, content)), None) if _is_list(content) else None
+    return next(filter(None, map(_block_form, _list(item.get("content")))), None)
 
 
 def _block_form(block: Any) -> str | None:
-    if not isinstance(block, dict):
+    if not isinstance(block, _DICT):
         return None
-    kind = cast("dict[str, Any]", block).get("type")
+    kind = block.get("type")
     return CONVERSE if kind is None else _BLOCKS.get(kind)
 
 
@@ -153,21 +166,20 @@ def _request_form(request: dict[str, Any]) -> str | None:
             return form
     if "input" in request:
         return EMBEDDINGS if _embeds(request) else RESPONSES
-    if not _is_list(request.get("messages")):
+    if not isinstance(request.get("messages"), _LIST):
         return None
-    items, tools = request["messages"], request.get("tools")
     anthropic = "system" in request or "thinking" in request or "stop_sequences" in request
-    return form_of(items) or _tools_form(tools) or (ANTHROPIC if anthropic else CHAT)
+    otherwise = ANTHROPIC if anthropic else CHAT
+    return form_of(request["messages"]) or _tools_form(_list(request.get("tools"))) or otherwise
 
 
 def _embeds(request: dict[str, Any]) -> bool:
-    given = request["input"]
-    texts = _is_list(given) and bool(given) and not isinstance(given[0], dict)
-    return texts or "embed" in str(request.get("model")).lower()
+    bare = [item for item in _list(request["input"]) if not isinstance(item, _DICT)]
+    return bool(bare) or "embed" in str(request.get("model")).lower()
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, _LIST) else ()
 
 
 # What stands beside
@@ -185,8 +197,8 @@ def _with(prompt: Prompt, beside: Beside) -> Prompt:
 
 
 def _tools(given: Any) -> Iterator[Tool]:
-    tools = given if _is_list(given) else [given]
-    if not all(isinstance(tool, dict) for tool in tools):
+    tools = _list(given) or [given]
+    if given and not all(isinstance(tool, _DICT) for tool in tools):
         raise CannotCountError(
             f"tools are those that a request would have, such as [{{'type': 'function', …}}]; "
             f"got {given!r}"
@@ -196,12 +208,12 @@ def _tools(given: Any) -> Iterator[Tool]:
     yield from _prompt(form, request).tools
 
 
-def _tools_form(tools: Any) -> str | None:
-    return next(filter(None, map(_tool_form, tools)), None) if _is_list(tools) else None
+def _tools_form(tools: Iterable[Any]) -> str | None:
+    return next(filter(None, map(_tool_form, tools)), None)
 
 
 def _tool_form(tool: Any) -> str | None:
-    said = cast("dict[str, Any]", tool) if isinstance(tool, dict) else {}
+    said: Any = tool if isinstance(tool, _DICT) else {}
     if "input_schema" in said or re.search(r"_\d{8}$", str(said.get("type"))):
         return ANTHROPIC
     if "toolSpec" in said:
@@ -210,23 +222,21 @@ def _tool_form(tool: Any) -> str | None:
 
 
 def _system(given: Any) -> tuple[Any, ...]:
-    if isinstance(given, dict):
+    if isinstance(given, _DICT):
         return _prompt(GEMINI, {"systemInstruction": given}).messages
-    if isinstance(given, str) or _is_list(given):
+    if isinstance(given, (str, _LIST)):
         return _prompt(ANTHROPIC, {"system": given}).messages
     raise CannotCountError(f"system is a text, or blocks of text; got {given!r}")
 
 
 def _schema(given: Any) -> Tool | None:
-    if not isinstance(given, dict):
+    if not isinstance(given, _DICT):
         raise CannotCountError(
             f"schema is a JSON schema, a pydantic model or OpenAI's response_format; got {given!r}"
         )
-    said = cast("dict[str, Any]", given)
-    if said.get("type") == "json_schema":
-        asked = _prompt(CHAT, {"response_format": {"json_schema": said, **said}})
-        return asked.schema
-    return Tool(str(said.get("title", "")), None, said, "json_schema", strict=True)
+    if given.get("type") == "json_schema":  # as chat completions say it, or flat, as responses do
+        return _prompt(CHAT, {"response_format": {"json_schema": given, **given}}).schema
+    return Tool(str(given.get("title", "")), None, given, "json_schema", strict=True)
 
 
 # Encoding and decoding
@@ -234,23 +244,23 @@ def _schema(given: Any) -> Tool | None:
 
 def _plain(given: Any) -> Any:
     """Give JSON's own values of anything that could be sent."""
-    if isinstance(given, type) and hasattr(given, "model_json_schema"):
-        return cast("Any", given).model_json_schema()
+    if isinstance(given, _TYPE) and hasattr(given, "model_json_schema"):
+        return given.model_json_schema()
     if isinstance(given, bytes | bytearray | memoryview):
         raise _unfit(given)
     try:
         return msgspec.to_builtins(given, enc_hook=_dumped)
-    except (TypeError, ValueError, RecursionError) as exc:
+    except (TypeError, ValueError, RuntimeError) as exc:
         raise _unfit(given) from exc
 
 
 def _dumped(value: Any) -> Any:
-    if hasattr(type(value), "model_dump"):
+    if hasattr(_TYPE(value), "model_dump"):
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, Any]", value))
-    if isinstance(value, Sequence):
-        return list(cast("Sequence[Any]", value))
+    if isinstance(value, _MAPPING):
+        return dict(value)
+    if isinstance(value, _SEQUENCE):
+        return list(value)
     raise NotImplementedError
 
 
@@ -282,8 +292,8 @@ def _unfit(given: Any, where: str = "") -> CannotCountError:
 
 
 def _named(given: Any) -> str:
-    if isinstance(given, dict) and given:
-        return f"a mapping with {', '.join(map(repr, list(cast('dict[Any, Any]', given))[:5]))}"
+    if isinstance(given, _DICT) and given:
+        return f"a mapping with {', '.join(map(repr, list(given)[:5]))}"
     if isinstance(given, bytes):
         return "bytes, which must be decoded first"
     return f"an object of type {type(given).__qualname__}"

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,8 @@ def format_of(path: str) -> Format | None:
 class Model:
     """Answer requests one by one, and keep the account of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuses: Collection[str] = ()) -> None:
+        self.refuses = frozenset(refuses)
         self.account: list[Served] = []
         self._script: deque[Answer] = deque()
         self._gates: list[Gate] = []

@@ -12,7 +12,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, cast
@@ -52,10 +52,14 @@ class ModelServer:
     'You said: good morning'
     >>> server.account[0].input_tokens, server.account[0].output_tokens
     (3, 4)
+
+    Args:
+        refuses: Members of a request, such as ``stream_options``, that the server does not know: it
+            answers a request that has one with 400, before it looks at the script.
     """
 
-    def __init__(self) -> None:
-        self._model = Model()
+    def __init__(self, *, refuses: Collection[str] = ()) -> None:
+        self._model = Model(refuses)
         self._http = _Http(self._model)
         self._thread = threading.Thread(target=self._http.serve, name="tokenmeter-model-server")
         self._thread.start()
@@ -182,8 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a model call, a count of tokens, or nothing that the server knows."""
         request = _decoded(self._body())
-        path, answer = self.path.partition("?")[0], self._begin()
+        path = self.path.partition("?")[0]
         form = format_of(path)
+        if form and request and not self._model.refuses.isdisjoint(request):
+            self._respond(Exchange(path, form, request, Answer(status=400)))
+            return
+        answer = self._begin()
         if request is None:
             self._send_json(error(400), answer, 400)
         elif path.endswith("/count_tokens"):

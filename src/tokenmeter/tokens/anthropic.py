@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
@@ -35,9 +37,8 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
-from tokenmeter.tokens import claude
+from tokenmeter.tokens import claude, images
 from tokenmeter.tokens.families import Family, Length, Weight
-from tokenmeter.tokens.plain import unweighed, weight
 
 
 class Template(NamedTuple):
@@ -48,49 +49,68 @@ class Template(NamedTuple):
         turn: Around each further message.
         answer: Around an answer.
         call: Around a call of a tool in an answer.
-        calls: Around all calls of an answer; the vendor writes it where a call is forced.
+        calls: Before the calls of an answer, where none is forced.
         value: Around each argument of a call.
         round: Around a call and its result, in a prompt.
-        thinking: For a budget of thinking.
+        thinking: Where thinking is asked for, without tools.
         thought: Around thinking that is shown.
+        keeps_thoughts: Whether thoughts are read again after a further question.
+        summarises: Whether thinking is shown as a summary.
+        version: The vocabulary.
+        sight: A model that sees images like it.
     """
 
     prompt: int = 7
     turn: int = 3
     answer: int = 3
-    call: int = 15
-    calls: int = 15
+    call: int = 16
+    calls: int = 14
     value: int = 15
     round: int = 43
     thinking: int = 29
     thought: int = 8
+    keeps_thoughts: bool = False
+    summarises: bool = True
+    version: str = claude.OLD
+    sight: str = "claude-sonnet-4"
 
 
 OLD = Template()
-NEW = Template(prompt=6, turn=2, answer=2, call=14, calls=13, value=13, round=32, thinking=0)
+FIRST = OLD._replace(summarises=False)
+LATE = OLD._replace(thinking=0, keeps_thoughts=True)
+_SINCE_4_7 = LATE._replace(version=claude.NEW, sight="claude-opus-5")
+NEW = _SINCE_4_7._replace(prompt=6, turn=2, answer=2, call=15, calls=12, value=13, round=32)
 OPUS_4_7 = NEW._replace(prompt=46, answer=4)
-LEGACY = OLD._replace(prompt=9, answer=5)
+LEGACY = FIRST._replace(prompt=9, answer=5)
 
-ADAPTIVE = 17
-"""For adaptive thinking of a model that also takes a budget."""
-
-A_TOOL, A_DESCRIPTION, A_CHOSEN_TOOL, A_SCHEMA = 2, 4, 5, 128
+A_TOOL, A_DESCRIPTION, A_CHOSEN_TOOL, A_SCHEMA = 2, 4, 5, 124
 """For a tool, for its description, for its name where it must be called, for a format that the
 answer must have."""
 
-A_PART, A_QUOTE = 1, 11
+A_PART, A_QUOTE, A_ROUND_OF_MANY, AN_IMAGE = 1, 11, 22, 3
 """For each further text in a message; in an answer, where texts with and without a citation
-follow each other."""
+follow each other; for the results of more than one call in a message; for an image."""
 
 OWN = {"bash": 245, "text_editor": 700, "memory": 1060, "computer": 735}
 """Tools with a schema of the vendor's own. That of memory is empirical, the others documented."""
+
+A_BEGUN_CALL, A_BEGUN_NAME = 1, 3
+"""What a model need not write of a call that is forced, of one of a certain tool beside its name:
+the answer begins with it
+(https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use)."""
 
 A_LETTER_OF_SEALED, SEALED = 0.19, 250
 """Tokens for each character of a signature above its least length: what was thought is in it,
 encrypted. Empirical, on thinking that was shown whole and on reported numbers of it."""
 
+ROUNDING, OF_A_NAMED = 4, 0.25
+"""How far an estimate can be off beside its share, and the share of a call of a certain tool."""
+
 SLACK = 3
 """By how many tokens the end of a text that was cut off can be counted too high."""
+
+_RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
+"""A run of one character, of which Claude may have a token of any length."""
 
 
 class Claude:
@@ -106,8 +126,11 @@ class Claude:
         parts = [part for message in prompt.messages for part in message.parts]
         tokens = texts + self._around(prompt) + self._tools(prompt, length)
         tokens += sum([self._part(part, length) for part in parts])
-        without = (*prompt.elsewhere, *(name for part in parts for name in unweighed(part)))
-        return weight(tokens, family.input_error, family.output_worst, without)
+        tokens += sum([length(thought) for thought in self._thoughts(prompt)])
+        without = (*prompt.elsewhere, *(name for part in parts for name in _unweighed(part)))
+        certain = tokens - self.template.prompt if "context_management" not in without else 0
+        least = certain * (1 - family.output_worst)
+        return _weight(tokens, family.input_error, least, without)
 
     def _around(self, prompt: Prompt) -> int:
         """Weigh what stands around the messages."""
@@ -119,20 +142,22 @@ class Claude:
             self.template.prompt
             + self.template.turn * turns
             + A_PART * (max(0, texts) + len(said) - 1 - turns)
-            + self._thinking(prompt.reasoning)
+            + A_ROUND_OF_MANY * sum(map(_has_many, said))
+            + self.template.thinking * (prompt.reasoning not in (None, "none") and not prompt.tools)
         )
 
-    def _thinking(self, reasoning: str | None) -> int:
-        if reasoning is None or reasoning == "none" or not self.template.thinking:
-            return 0
-        return self.template.thinking if reasoning.isdigit() else ADAPTIVE
+    def _thoughts(self, prompt: Prompt) -> list[str]:
+        """Give the thoughts of earlier turns that are read again."""
+        asked = [at for at, message in enumerate(prompt.messages) if _is_asked(message)]
+        begin = 0 if self.template.keeps_thoughts else max(asked, default=0)
+        parts = [part for message in prompt.messages[begin:] for part in message.parts]
+        return [part.text for part in parts if isinstance(part, Thought)]
 
     def _tools(self, prompt: Prompt, length: Length) -> int:
         tokens = 0
         if prompt.tools:
-            free = prompt.tool_choice in (None, "auto", "none")
-            named = not free and prompt.tool_choice != "required"
-            tokens += (self.auto if free else self.forced) + A_CHOSEN_TOOL * named
+            tokens += self.auto if _is_free(prompt.tool_choice) else self.forced
+            tokens += A_CHOSEN_TOOL * _is_named(prompt.tool_choice)
             tokens += sum([_tool(tool, length) for tool in prompt.tools])
         if prompt.schema is not None:
             tokens += A_SCHEMA + length(_json(prompt.schema.parameters))
@@ -148,42 +173,37 @@ class Claude:
                 return around + length(part.name) + sum(map(length, (*names, *values)))
             case ToolResult():
                 return self.template.round // 2 + sum([self._part(p, length) for p in part.parts])
-            case Thought() | Image() | Other():
+            case Image():
+                size = images.dimensions(part)
+                sight = self.template.sight
+                return 0 if size is None else AN_IMAGE + images.claude(size, sight)
+            case Thought() | Other():
                 return 0
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
-        texts, thought = answer.texts("text"), self._thought(answer, length)
-        tokens = sum(map(length, texts)) + A_QUOTE * max(0, len(texts) - 1)
-        calls = self._calls(answer, length)
-        number = self.template.answer + tokens + calls + thought
-        shown = tokens + calls
-        if thought and not family.reasons:
-            shown += thought
-        without = ["reasoning"] if thought and family.reasons else []
-        without += ["other"] if answer.texts("other") else []
-        found = weight(number, family.output_error, 0, without)
-        least = max(0, int(shown * (1 - family.output_worst)) - SLACK)
-        return Weight(found.tokens, found.error, least, found.without)
+        written, thought = list(_written(answer)), self._thought(answer, length)
+        tokens = sum(map(length, written)) + self._between(answer) + thought
+        hidden = thought and self.template.summarises
+        without = ["reasoning"] * bool(hidden) + ["other"] * bool(answer.texts("other"))
+        shown = written if hidden else [*written, *answer.texts("reasoning")]
+        least = sum([length(_RUN.sub(r"\1", text)) for text in shown]) * (1 - family.output_worst)
+        error = OF_A_NAMED if _is_named(answer.tool_choice) else family.output_error
+        return _weight(tokens, max(error, 0.3 * bool(thought)), least, without)
 
-    def _calls(self, answer: Answer, length: Length) -> int:
-        names = answer.texts("name")
-        if not names:
-            return 0
-        around = self.template.call * len(names) + 1 + self._forced(answer)
-        written = sum(map(length, names))
-        for said in answer.texts("arguments"):
-            keys, values = _arguments(said)
-            around += self.template.value * len(keys)
-            written += sum(map(length, (*keys, *values)))
-        return around + written
+    def _between(self, answer: Answer) -> int:
+        """Weigh what stands around the texts and the calls of an answer."""
+        texts, calls = answer.texts("text"), len(answer.texts("name"))
+        values = sum([len(_arguments(said)[0]) for said in answer.texts("arguments")])
+        around = self.template.call * calls + self.template.value * values
+        begun = self._before(answer) if calls else 0
+        return self.template.answer + A_QUOTE * max(0, len(texts) - 1) + around + begun
 
-    def _forced(self, answer: Answer) -> int:
-        """Weigh what the model writes before a call, where it was free to make none."""
-        choice = answer.tool_choice
-        if choice in (None, "auto", "none"):
-            return self.template.calls
-        return 0 if choice == "required" else -A_CHOSEN_TOOL
+    def _before(self, answer: Answer) -> int:
+        """Weigh what the model writes before its calls; where one is forced, they are begun."""
+        if _is_free(answer.tool_choice):
+            return self.template.calls + bool(answer.texts("text"))
+        return -A_BEGUN_NAME if _is_named(answer.tool_choice) else -A_BEGUN_CALL
 
     def _thought(self, answer: Answer, length: Length) -> int:
         """Weigh what the model thought: as it is shown, or by the size of what is sealed."""
@@ -191,6 +211,53 @@ class Claude:
         sealed = {p.key: _sealed(p.text) for p in answer.parts if p.kind == "hidden"}
         thoughts = [shown.get(key) or sealed.get(key, 0) for key in {**shown, **sealed}]
         return sum([self.template.thought + thought for thought in thoughts])
+
+
+def _weight(tokens: int, error: float, least: float, without: Iterable[str]) -> Weight:
+    """Make a weight of a number, its error as a share of it, and what is certain."""
+    off = ROUNDING + math.ceil(tokens * error)
+    return Weight(tokens, off, max(0, int(least) - SLACK), tuple(dict.fromkeys(without)))
+
+
+def _unweighed(part: Part) -> Iterator[str]:
+    """Name what a part holds that cannot be weighed here."""
+    match part:
+        case Image() if images.dimensions(part) is None:
+            yield "image"
+        case Other():
+            yield part.what
+        case ToolResult():
+            for inner in part.parts:
+                yield from _unweighed(inner)
+        case _:
+            return
+
+
+def _is_free(choice: str | None) -> bool:
+    return choice in (None, "auto", "none")
+
+
+def _is_named(choice: str | None) -> bool:
+    """Say whether one tool was to be called: its name is in the beginning that is given."""
+    return not _is_free(choice) and choice != "required"
+
+
+def _written(answer: Answer) -> Iterator[str]:
+    """Give all texts of an answer that the model wrote itself."""
+    yield from answer.texts("text")
+    if not _is_named(answer.tool_choice):
+        yield from answer.texts("name")
+    for said in answer.texts("arguments"):
+        names, values = _arguments(said)
+        yield from (*names, *values)
+
+
+def _is_asked(message: Message) -> bool:
+    return message.role == "user" and any(isinstance(part, Text) for part in message.parts)
+
+
+def _has_many(message: Message) -> bool:
+    return sum([isinstance(part, ToolResult) for part in message.parts]) > 1
 
 
 def _texts(message: Message) -> int:
@@ -208,7 +275,7 @@ def _tool(tool: Tool, length: Length) -> int:
             return tokens
     said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
     known = {name: value for name, value in said.items() if value is not None}
-    return length(_json(known)) + A_TOOL + A_DESCRIPTION * bool(tool.description)
+    return length(_json(known)) + A_TOOL + A_DESCRIPTION * (tool.description != "")
 
 
 def _json(value: Any) -> str:
@@ -227,40 +294,45 @@ def _arguments(said: str) -> tuple[list[str], list[str]]:
     return list(values), [v if isinstance(v, str) else _json(v) for v in values.values()]
 
 
-def _families() -> Iterator[Family]:
-    for name, models, rules, most, version, reasons in _MODELS:
-        new = version == claude.NEW
-        yield Family(
-            name=name,
-            models=models,
-            rules=rules,
-            vocabulary=claude.ESTIMATOR,
-            length=functools.partial(claude.length, version=version),
-            input_error=0.2 if new else 0.12,
-            output_error=0.25 if new else 0.15,
-            output_worst=0.4,
-            max_output=most,
-            reasons=reasons,
-        )
+_HALF, _ONCE, _TWICE = 4096, 64_000, 128_000
+
+_MODELS: tuple[tuple[str, str, Template, tuple[int, int], int], ...] = (
+    ("claude-4.8", r"claude-(\w+-)?4[.-]8(?!\d)", NEW, (290, 410), _TWICE),
+    ("claude-4.7", r"claude-(\w+-)?4[.-]7(?!\d)", OPUS_4_7, (675, 804), _TWICE),
+    ("claude-4.6", r"claude-(\w+-)?4[.-]6(?!\d)", LATE, (497, 589), _TWICE),
+    ("claude-4.5", r"claude-(\w+-)?4[.-]5(?!\d)", OLD, (496, 588), _ONCE),
+    ("claude-4", r"claude-(\w+-)?4(?!\d)", OLD, (313, 315), _ONCE),
+    ("claude-3.7", r"claude-(\w+-)?3[.-]7", FIRST, (346, 313), _TWICE),
+    ("claude-3.5-haiku", r"claude-(3[.-]5-haiku|haiku-3[.-]5)", FIRST, (264, 355), 8192),
+    ("claude-3.5-june", r"claude-3[.-]5-sonnet.*20240620", FIRST, (294, 261), 8192),
+    ("claude-3.5", r"claude-(\w+-)?3[.-]5", FIRST, (346, 313), 8192),
+    ("claude-3-opus", r"claude-(3-opus|opus-3)", FIRST, (530, 281), _HALF),
+    ("claude-3-sonnet", r"claude-(3-sonnet|sonnet-3)", FIRST, (159, 235), _HALF),
+    ("claude-3-haiku", r"claude-(\w+-)?3", FIRST, (264, 340), _HALF),
+    ("claude-2", r"claude-(instant|v?[12](?!\d))", LEGACY, (346, 313), _HALF),
+    ("claude-sonnet-5", r"claude-(sonnet-5|5-sonnet)", NEW, (354, 474), _TWICE),
+    ("claude-5", r"claude", NEW, (286, 406), _TWICE),
+)
+"""Name, pattern, template, the tools' system prompt where calls are free and where one is forced,
+the longest answer. The last is the newest generation; what nobody knows yet is counted like it."""
 
 
-_MODELS: Iterable[tuple[str, str, Claude, int, str, bool]] = (
-    ("claude-4.8", r"claude-(\w+-)?4[.-]8(?!\d)", Claude(NEW, 290, 410), 128_000, claude.NEW, True),
-    ("claude-4.7", r"claude-(\w+-)?4[.-]7(?!\d)", Claude(OPUS_4_7, 675, 804), 128_000, claude.NEW, True),
-    ("claude-4.6", r"claude-(\w+-)?4[.-]6(?!\d)", Claude(OLD, 497, 589), 128_000, claude.OLD, True),
-    ("claude-4.5", r"claude-(\w+-)?4[.-]5(?!\d)", Claude(OLD, 496, 588), 64_000, claude.OLD, True),
-    ("claude-4", r"claude-((\w+-)?4(?!\d)|sonnet-4|opus-4)", Claude(OLD, 313, 315), 64_000, claude.OLD, True),
-    ("claude-3.7", r"claude-(\w+-)?3[.-]7", Claude(OLD, 346, 313), 128_000, claude.OLD, False),
-    ("claude-3.5-haiku", r"claude-(3[.-]5-haiku|haiku-3[.-]5)", Claude(OLD, 264, 355), 8192, claude.OLD, False),
-    ("claude-3.5-june", r"claude-3[.-]5-sonnet.*20240620", Claude(OLD, 294, 261), 8192, claude.OLD, False),
-    ("claude-3.5", r"claude-(\w+-)?3[.-]5", Claude(OLD, 346, 313), 8192, claude.OLD, False),
-    ("claude-3-opus", r"claude-(3-opus|opus-3)", Claude(OLD, 530, 281), 4096, claude.OLD, False),
-    ("claude-3-sonnet", r"claude-(3-sonnet|sonnet-3)", Claude(OLD, 159, 235), 4096, claude.OLD, False),
-    ("claude-3-haiku", r"claude-(\w+-)?3", Claude(OLD, 264, 340), 4096, claude.OLD, False),
-    ("claude-2", r"claude-(instant|v?[12](?!\d))", Claude(LEGACY, 346, 313), 4096, claude.OLD, False),
-    ("claude-sonnet-5", r"claude-(sonnet-5|5-sonnet)", Claude(NEW, 354, 474), 128_000, claude.NEW, True),
-    ("claude-5", r"claude", Claude(NEW, 286, 406), 128_000, claude.NEW, True),
-)  # fmt: skip
-"""The last is the newest generation, which also stands in for those that nobody knows yet."""
+def _family(
+    name: str, models: str, template: Template, tools: tuple[int, int], longest: int
+) -> Family:
+    new = template.version == claude.NEW
+    return Family(
+        name=name,
+        models=models,
+        rules=Claude(template, *tools),
+        vocabulary=claude.ESTIMATOR,
+        length=functools.partial(claude.length, version=template.version),
+        input_error=0.2 if new else 0.15,
+        output_error=0.15 if new else 0.1,
+        output_worst=0.45,
+        max_output=longest,
+        reasons=template.summarises,
+    )
 
-FAMILIES: tuple[Family, ...] = tuple(_families())
+
+FAMILIES: tuple[Family, ...] = tuple(_family(*model) for model in _MODELS)

@@ -136,7 +136,7 @@ def estimate(text: str, version: str) -> int:
 
 
 def kind_of(token: bytes) -> tuple[str, int]:
-    """Say of what kind a token is, and how long it is.
+    r"""Say of what kind a token is, and how long it is.
 
     >>> kind_of(b" hello"), kind_of(b"()"), kind_of("é".encode()), kind_of(b"\xe6")
     (('word', 6), ('marks', 2), ('latin', 1), ('bytes', 1))

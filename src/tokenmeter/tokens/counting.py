@@ -19,6 +19,7 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     It is an integer wherever one is asked for: ``int(count)``, ``range(count)``.
 
     Args:
+        model: The model that it was counted for.
         tokens: The number of tokens.
         error: How far it can be off, in tokens: no more in 95 of 100 recorded requests of its
             kind; 0 is exact.
@@ -26,11 +27,9 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
         family: The family that the model was counted as.
         is_guess: Whether nobody here knows the model.
         without: What is in it and not in the number, because nobody can know it here: ``image``.
-
-    >>> print(Count(tokens=1200, error=30, estimator="o200k_base", family="claude"))
-    1,200 ± 30 tokens (claude, by o200k_base)
     """
 
+    model: str
     tokens: int
     error: int
     estimator: str
@@ -90,8 +89,10 @@ def count(  # noqa: PLR0913 - what a request has, each with its default
         raise CannotCountError(
             f"count() needs the name of a model, such as count(…, 'gpt-5'); got {model!r}"
         )
-    found = estimates.of_prompt(asked.prompt, name, _tokenizers(tokenizer))
+    estimated = estimates.of_texts if asked.bare else estimates.of_prompt
+    found = estimated(asked.prompt, name, _tokenizers(tokenizer))
     return Count(
+        model=name,
         tokens=found.weight.tokens,
         error=found.weight.error,
         estimator=found.estimator,

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenmeter.dialects.content import Answer, Prompt
 from tokenmeter.tokens import vocabularies
@@ -35,6 +36,18 @@ def of_prompt(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None =
     return _estimated(lambda by, length: by.rules.read(prompt, by, length), model, tokenizers)
 
 
+def of_texts(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
+    """Estimate what the bare texts of a prompt weigh, without what stands around them."""
+    around = replace(prompt, texts=("",) * len(prompt.texts))
+
+    def weigh(by: Family, length: Length) -> Weight:
+        whole, nothing = (by.rules.read(p, by, length) for p in (prompt, around))
+        tokens = max(0, whole.tokens - nothing.tokens)
+        return replace(whole, tokens=tokens, least=min(whole.least, tokens))
+
+    return _estimated(weigh, model, tokenizers)
+
+
 def of_answer(answer: Answer, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a model wrote, as far as it came."""
     return _estimated(lambda by, length: by.rules.wrote(answer, by, length), model, tokenizers)
@@ -47,11 +60,11 @@ def _estimated(
     own = tokenizers.length(model) if tokenizers is not None else None
     if own is not None:
         try:
-            exact = msgspec.structs.replace(family, factor=1.0, digits=3, foreign=1.0)
+            exact = replace(family, factor=1.0, digits=3, foreign=1.0)
             return Estimate(weight=weigh(exact, own), family=family, estimator=TOKENIZER)
         except UnusableError:
             pass
-    own = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
-    length = family.length or own
+    built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
+    length = family.length or built_in
     counts = vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)

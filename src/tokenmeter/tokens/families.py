@@ -76,6 +76,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         max_output: The most tokens an answer can have, as the vendor documents it.
         reasons: Whether the model may reason without showing it.
         is_guess: Whether the model is an unknown one.
+        model: The name that the family was found by.
     """
 
     name: str
@@ -92,13 +93,15 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     reasons: bool = False
     is_guess: bool = False
+    model: str = ""
 
 
 @functools.lru_cache(maxsize=1000)
 def family_of(model: str | None) -> Family:
     """Find the family of a model by its name; an unknown one gets a family that guesses."""
     name = (model or "").lower()
-    return next(family for family in _families() if re.search(family.models, name))
+    found = next(family for family in _families() if re.search(family.models, name))
+    return msgspec.structs.replace(found, model=name)
 
 
 @functools.cache

@@ -1,12 +1,12 @@
 """What Mistral's models read and write beside the text itself.
 
-Two vocabularies are published with the templates in ``mistral-common`` 1.13 (read 2026-11-22):
-Tekken with 131k tokens, and a SentencePiece one of 32k of the older models. Measured with both on
-1,039 texts of the repositories that were fitted on: Tekken has 1.02 tokens for one of cl100k_base
-once each digit is one, SentencePiece 1.14, and 0.55 and 0.95 in other scripts (nine languages).
+Two vocabularies are published with the templates in ``mistral-common`` 1.13 (Apache-2.0, read
+2026-11-22): Tekken with 131k tokens, and a SentencePiece one of 32k of the older models. Measured
+with both on 1,039 texts of the repositories that were fitted on: Tekken has 1.02 tokens for one of
+cl100k_base once each digit is one, SentencePiece 1.14; in six other scripts 0.55 and 1.0.
 
 The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_TOOLS]``, and a call is
-``[TOOL_CALLS]name[ARGS]{…}``.
+``[TOOL_CALLS]name[ARGS]{…}``. A model called ``latest`` is taken for the latest.
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ FAMILIES: tuple[Family, ...] = (
         vocabulary="cl100k_base",
         factor=1.14,
         digits=1,
-        foreign=0.95,
+        foreign=1.0,
         input_error=0.15,
         output_worst=0.3,
     ),
     Family(
         name="mistral v1",
         models=(
-            r"mistral-tiny|mi[sx]tral-(8x)?(7|22)b|codestral-2405|mathstral"
+            r"mistral-tiny|mi[sx]tral[-:](8x)?(7|22)b|codestral-2405|mathstral"
             r"|mistral-(medium-2312|small-240[29]|large-240[27])"
         ),
         rules=_BEFORE,
         vocabulary="cl100k_base",
         factor=1.14,
         digits=1,
-        foreign=0.95,
+        foreign=1.0,
         input_error=0.15,
         output_error=0.12,
         output_worst=0.15,
     ),
     Family(
         name="mistral v3",
-        models=r"pixtral|nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
+        models=r"pixtral|mistral-nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
         rules=_BEFORE,
         vocabulary="cl100k_base",
         factor=1.02,

@@ -35,14 +35,11 @@ from tokenmeter.tokens.families import Family, Length, Weight
 SLACK = 2
 """Tokens by which any number is unsure: of a template that changed, of a text that broke off."""
 
-AROUND = 0.4
-"""Share by which tools, and what stands around text, can differ between servers of one model."""
-
 JOINED = 3
 """Digits that the vocabularies of this package join to one token."""
 
 _DIGITS = re.compile(r"\d{2,}")
-_FOREIGN = re.compile(r"[\u0370-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufeff]+")
+_FOREIGN = re.compile(r" ?[\u0370-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufeff]+")
 """Text in no Latin script: Greek, Cyrillic, Arabic, Chinese and so on."""
 
 _SYSTEM = ("system", "developer")
@@ -73,6 +70,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         thought: Around reasoning in an answer.
         formats: Whether the model is told of a JSON schema that its answer must fit.
         sure: What is always counted of what an answer shows, wherever the model is served.
+        doubt: Share by which all of this, and how tools are written, may be off.
     """
 
     opening: int = 0
@@ -90,6 +88,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
     thought: int = 0
     formats: bool = False
     sure: tuple[Written, ...] = SHOWN
+    doubt: float = 0.4
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
@@ -100,20 +99,20 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         text, around = certain.tokens + before.tokens, tools.tokens + self._around(prompt)
         parts = [part for message in prompt.messages for part in message.parts]
         without = [*prompt.elsewhere, *chain.from_iterable(map(unweighed, parts))]
-        error = text * family.input_error + around * AROUND
+        error = text * family.input_error + around * self.doubt
         return weight(text + around + prompt.ids, error, certain.least, without)
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
         certain = Counted.of(answer.texts(*self.sure), family, length)
-        unsure = [kind for kind in SHOWN if kind not in self.sure]
+        unsure: list[Written] = [kind for kind in SHOWN if kind not in self.sure]
         text = certain.tokens + Counted.of(answer.texts(*unsure), family, length).tokens
         thoughts, calls = bool(answer.texts("reasoning")), len(answer.texts("name"))
         around = self.ending + self.called * calls + self.thought * thoughts
         without: list[str] = [part.kind for part in answer.parts if part.kind in _UNSEEN]
         if family.reasons and not thoughts:
             without.append("hidden")
-        error = text * family.output_error + around * AROUND
+        error = text * family.output_error + around * self.doubt
         return weight(text + around, error, certain.least, without)
 
     def _texts(self, messages: Iterable[Message]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, cast
 
@@ -80,6 +81,9 @@ def pieces(dialect: Dialect, body: bytes) -> list[Piece]:
     return written.found
 
 
+_TURN = 50
+
+
 class _Written(Dialect):
     """A dialect that looks at what was written, in every event, and not at usage."""
 
@@ -88,10 +92,14 @@ class _Written(Dialect):
     def __init__(self, dialect: Dialect) -> None:
         self.name, self.media = dialect.name, dialect.media
         self.found: list[Piece] = []
+        self._folded = 0
         self._dialect = dialect
 
     def fold(self, _body: object, data: bytes) -> bool:
         self.found += self._dialect.pieces(data)
+        self._folded += 1
+        if self._folded % _TURN == 0:
+            time.sleep(0)  # in a worker: lets a waiting event loop have the interpreter
         return True
 
     def reading(self, body: object) -> Reading:

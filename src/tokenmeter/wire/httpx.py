@@ -14,8 +14,9 @@ from typing import Any
 
 from tokenmeter.call import Call
 from tokenmeter.wire.body import BATCH, StreamReader
+from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.layer import Opener, on_import
-from tokenmeter.wire.sends import ClassSends, ClientSends, Way
+from tokenmeter.wire.sends import Asked, ClassSends, ClientSends, Sending, Way
 
 LIBRARIES = ("httpx", "httpx2")
 CLIENTS = ("Client", "AsyncClient")
@@ -57,7 +58,7 @@ def _observe(call: Call, request: Any, response: Any, is_async: bool) -> None:
     if response.is_stream_consumed:
         call.answered(response.status_code, response.headers, _content(response), cached=cached)
         return
-    base, wrapper = _observed(_library(response.__class__), is_async)
+    base, wrapper = _observed(library_of(response.__class__), is_async)
     if not isinstance(response.stream, base):
         call.lost(response.status_code)
         return
@@ -84,7 +85,7 @@ def _content(response: Any) -> bytes:
 
 
 @functools.cache
-def _library(response_type: type) -> ModuleType:
+def library_of(response_type: type) -> ModuleType:
     """Find the library that a response, or the class it derives from, belongs to."""
     roots = (base.__module__.partition(".")[0] for base in response_type.__mro__)
     return next(sys.modules[root] for root in roots if root in LIBRARIES)
@@ -101,18 +102,16 @@ def _observed(library: ModuleType, is_async: bool) -> tuple[type, type]:
 def observe_stream(response: Any, call: Call, reader: StreamReader) -> None:
     """Observe the stream of a response whose call another seam has opened."""
     is_async = hasattr(response.stream, "__aiter__")
-    response.stream = _observed(_library(response.__class__), is_async)[1](
+    response.stream = _observed(library_of(response.__class__), is_async)[1](
         response.stream, call, reader
     )
 
 
-class _Observer:
-    """Keep what both colours need; dropping it unread ends the call."""
+class OverStream:
+    """A stream over another one."""
 
-    def __init__(self, stream: Any, call: Call, reader: StreamReader) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._call = call
-        self._reader = reader
         self._adopt()
 
     def _adopt(self) -> None:
@@ -124,6 +123,15 @@ class _Observer:
         for name, value in getattr(self._stream, "__dict__", {}).items():
             if not name.startswith("_") and not hasattr(type(self), name):
                 setattr(self, name, value)
+
+
+class _Observer(OverStream):
+    """Keep what both colours need; dropping it unread ends the call."""
+
+    def __init__(self, stream: Any, call: Call, reader: StreamReader) -> None:
+        super().__init__(stream)
+        self._call = call
+        self._reader = reader
 
     def __del__(self) -> None:
         self._call.dropped()
@@ -233,7 +241,13 @@ def _client_classes() -> Iterator[tuple[type, type]]:
             yield library.Client, library.AsyncClient
 
 
-_WAY = Way(_PLACE, _target, _fail, _observe)
+def _ask(exact: ExactStreams, client: Any, sending: Sending) -> Asked | None:
+    from tokenmeter.wire import httpx_exact  # few need it, and it needs this module
+
+    return httpx_exact.ask(exact, client, sending)
+
+
+_WAY = Way(_PLACE, _target, _fail, _observe, _ask)
 
 
 def hook_client(client: Any, meter: Opener) -> ClientSends:

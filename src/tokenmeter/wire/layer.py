@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from tokenmeter.call import Call
 from tokenmeter.guard import Guard
 from tokenmeter.wire.claim import Claim, claim
+from tokenmeter.wire.exact import ExactStreams
 
 Send = Callable[..., Any]
 
@@ -19,6 +20,7 @@ class Opener(Protocol):
     """What a seam needs of a meter."""
 
     guard: Guard
+    exact: ExactStreams | None
 
     def open(self, method: str, host: str, path: str) -> Call | None:
         """Open a call, or give ``None`` for what is not one."""
