@@ -23,5 +23,6 @@ FAMILIES: tuple[Family, ...] = (
         output_error=0.5,
         output_worst=0.5,
         reasons=True,
+        is_guess=True,
     ),
 )
