@@ -73,12 +73,10 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     Args:
         what: What it is, ``audio``, ``file``, ``video``: for people, and for rules.
         size: Its bytes, where they are in the request.
-        source: A data URL or base64 alone, where it says how long the thing is (pages, seconds).
     """
 
     what: str
     size: int | None = None
-    source: str | None = None
 
 
 Part = Text | Image | ToolCall | ToolResult | Thought | Other
@@ -101,6 +99,7 @@ class Tool(msgspec.Struct, frozen=True):
         parameters: A JSON schema, as decoded JSON.
         kind: ``function``, or the vendor's word for a tool of its own (``web_search``).
         strict: Whether the answer is held to the schema.
+        native: Whether the schema is of the vendor's own kind instead of JSON schema.
     """
 
     name: str
@@ -108,6 +107,7 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: Any = None
     kind: str = "function"
     strict: bool | None = None
+    native: bool = False
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +127,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
         form: The vendor's word for the way of asking, where one model counts several ways apart
-            or at some places apart (``responses``, ``vertex_ai``).
+            (``responses``), or several places do (``vertex_ai``).
     """
 
     messages: tuple[Message, ...] = ()
@@ -175,11 +175,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     parts: tuple[Piece, ...] = ()
     asked: Prompt | None = None
-
-    @property
-    def form(self) -> str | None:
-        """That of its prompt."""
-        return None if self.asked is None else self.asked.form
 
     @property
     def tool_choice(self) -> str | None:

@@ -266,7 +266,7 @@ def media(mime: str | None, data: str | None, uri: str | None, detail: str | Non
     if text is not None:
         return Text(text)
     size = None if data is None else len(data) * 3 // 4
-    return Other(kind if kind in ("audio", "video") else "file", size, source)
+    return Other(kind if kind in ("audio", "video") else "file", size)
 
 
 def _text_in(source: str) -> str | None:
@@ -299,9 +299,10 @@ def _tools(given: list[dict[str, Any]] | dict[str, Any] | None) -> Iterator[Tool
 
 
 def _function(declared: _Declaration) -> Tool:
-    schema = declared.parameters_json_schema
-    parameters = declared.parameters if schema is None else schema
-    return Tool(declared.name or "", declared.description, parameters)
+    name, schema = declared.name or "", declared.parameters_json_schema
+    if schema is not None:
+        return Tool(name, declared.description, schema)
+    return Tool(name, declared.description, declared.parameters, native=True)
 
 
 def _tool_choice(config: _ToolConfig | None) -> str | None:

@@ -38,6 +38,7 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
+from tokenmeter.tokens import images
 from tokenmeter.tokens.families import Family, Length, Weight
 from tokenmeter.tokens.gemini_forms import MARK, Declared, Form, Python, Texts
 from tokenmeter.tokens.plain import Plain, unweighed, weight
@@ -47,14 +48,17 @@ _SURE = 0.95
 
 _TEXTS = Texts()
 
+_VERTEX = "vertex_ai"
+"""The form of a prompt that is read on Vertex AI."""
+
 _ENDING = 4
 """Tokens of an answer with calls on Vertex AI, beside their texts."""
 
+_SQUARE = (1024, 1024)
+"""What an image is taken for whose size is not in the request."""
+
 _SHORTEST = 60
 """Signatures that are shorter stand for no reasoning: they only say that it was skipped."""
-
-
-_VERTEX_AI = "vertex_ai"
 
 
 class Gemini(msgspec.Struct, frozen=True):
@@ -65,7 +69,6 @@ class Gemini(msgspec.Struct, frozen=True):
         message: Tokens around each message.
         called: Tokens around each call in an answer, beside those of its form.
         ending: Tokens of an answer that has calls.
-        image: Tokens of an image.
         letters: Characters of a signature for a token of the reasoning that it stands for.
         head: Characters of a signature that stand for nothing.
         recalls: Whether reasoning is read again in its own turn.
@@ -75,33 +78,33 @@ class Gemini(msgspec.Struct, frozen=True):
     message: int = 0
     called: int = 0
     ending: int = 0
-    image: int = 258
     letters: float = 5.6
     head: int = 50
     recalls: bool = False
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
-        return self._at(prompt.form)._read(prompt, family, length)
-
-    def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
-        """Weigh what an answer holds."""
-        return self._at(answer.form)._wrote(answer, family, length)
-
-    def _read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
+        if prompt.form == _VERTEX:
+            apart = msgspec.structs.replace(prompt, form=None)
+            return self._on_vertex().read(apart, family, length)
         texts = sum(map(length, [*prompt.texts, *_texts_of(prompt.messages)]))
         functions = _weigh(self._functions(prompt), length)
-        media, thoughts = self._media(prompt), self._thoughts(prompt) if self.recalls else 0
+        thoughts = self._thoughts(prompt) if self.recalls else 0
+        media = sum(_look(image, family.model) for image in _images(prompt.messages))
         around = self.message * len(prompt.messages)
         parts = [part for message in prompt.messages for part in message.parts]
         without = [*prompt.elsewhere, *(name for part in parts for name in unweighed(part))]
-        without = [name for name in without if name != "image"]
+        if all(map(images.dimensions, _images(prompt.messages))):
+            without = [name for name in without if name != "image"]
         without += [tool.kind for tool in prompt.tools if tool.kind != "function"]
         error = around + family.input_error * (functions + media) + 0.3 * thoughts + 0.02 * texts
         known = texts + functions + media + thoughts + around + prompt.ids
         return weight(known, error, texts * _SURE, without)
 
-    def _wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
+    def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
+        """Weigh what an answer holds."""
+        if answer.asked is not None and answer.asked.form == _VERTEX:
+            return self._on_vertex().wrote(Answer(answer.parts), family, length)
         texts = sum(map(length, answer.texts("text", "refusal")))
         calls = list(zip(answer.texts("name"), answer.texts("arguments"), strict=False))
         called = _weigh(_each_call(self.form, calls), length) + self.called * len(calls)
@@ -114,20 +117,18 @@ class Gemini(msgspec.Struct, frozen=True):
         error = 0.02 * texts + family.output_error * called + 0.3 * thoughts
         return weight(texts + called + thoughts, error, sure * _SURE, without)
 
-    def _at(self, form: str | None) -> Gemini:
-        """Give the rules of Vertex AI there: texts are counted, and nothing around them."""
-        if form != _VERTEX_AI:
-            return self
+    def _on_vertex(self) -> Gemini:
+        """Give the rules of Vertex AI, where texts are counted and nothing around them."""
         ending = _ENDING if self.message else 0
-        return Gemini(_TEXTS, ending=ending, image=self.image, letters=self.letters, head=self.head)
+        return Gemini(_TEXTS, ending=ending, letters=self.letters, head=self.head)
 
     def _functions(self, prompt: Prompt) -> Iterator[str]:
         for tool in prompt.tools:
             if tool.kind == "function":
-                yield from self.form.tool(tool)
+                yield from _whole(self.form.tool(tool))
         for message in prompt.messages:
             for part in message.parts:
-                yield from self._function(part)
+                yield from _whole(self._function(part))
 
     def _function(self, part: Part) -> Iterable[str]:
         match part:
@@ -138,10 +139,6 @@ class Gemini(msgspec.Struct, frozen=True):
                 return self.form.result(part.name or "", _value("\n".join(said)))
             case _:
                 return ()
-
-    def _media(self, prompt: Prompt) -> int:
-        parts = (part for message in prompt.messages for part in _flat(message.parts))
-        return self.image * sum(isinstance(part, Image) for part in parts)
 
     def _thoughts(self, prompt: Prompt) -> int:
         """Weigh the reasoning of the turn that is still going on."""
@@ -162,6 +159,15 @@ def _texts_of(messages: Iterable[Message]) -> Iterator[str]:
     return (part.text for part in parts if isinstance(part, Text | Thought))
 
 
+def _look(image: Image, model: str) -> int:
+    return images.gemini(images.dimensions(image) or _SQUARE, image.detail, model)
+
+
+def _images(messages: Iterable[Message]) -> Iterator[Image]:
+    parts = (part for message in messages for part in _flat(message.parts))
+    return (part for part in parts if isinstance(part, Image))
+
+
 def _flat(parts: Iterable[Part]) -> Iterator[Part]:
     for part in parts:
         yield part
@@ -175,7 +181,15 @@ def _asks(message: Message) -> bool:
 
 def _each_call(form: Form, calls: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, arguments in calls:
-        yield from form.call(name, _value(arguments))
+        yield from _whole(form.call(name, _value(arguments)))
+
+
+def _whole(texts: Iterable[str]) -> list[str]:
+    """Give texts, or none of what is nested too deeply."""
+    try:
+        return list(texts)
+    except RecursionError:
+        return []
 
 
 def _value(text: str) -> Any:
@@ -217,8 +231,15 @@ FAMILIES: tuple[Family, ...] = (
         reasons=False,
     ),
     _family(
+        "gemini 1",
+        r"gemini-(1|pro(-vision)?$|ultra$)",
+        Gemini(_TEXTS),
+        8192,
+        reasons=False,
+    ),
+    _family(
         "gemini 2",
-        r"gemini-(1|2\.0(?!.*thinking)|pro(-vision)?$|ultra$)",
+        r"gemini-2\.0(?!.*thinking)",
         Gemini(_TEXTS),
         8192,
         reasons=False,
@@ -238,7 +259,7 @@ FAMILIES: tuple[Family, ...] = (
     _family(
         "gemini 3",
         r"gemini",
-        Gemini(Declared(), 1, called=2, image=1100, letters=4.8, head=130, recalls=True),
+        Gemini(Declared(), 1, called=2, letters=4.8, head=130, recalls=True),
         65536,
     ),
 )

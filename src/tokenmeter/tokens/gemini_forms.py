@@ -6,7 +6,7 @@ model's control tokens.
 - ``Texts``: names, descriptions and values one by one, and nothing around them. What Google's own
   local tokenizer counts: https://github.com/googleapis/python-genai,
   ``google/genai/local_tokenizer.py`` of 3.4, read 2026-11-22. Recorded usage adds a token for each
-  type in Google's own schemas, and nothing for JSON schemas.
+  type in capitals of Google's own schemas, and nothing for JSON schemas.
 - ``Python``: Gemini 2.5 on AI Studio. Nobody published it; the models show parts of it where a call
   goes wrong (``default_api``). Empirical, and exact on the recordings that were fitted on.
 - ``Declared``: Gemini 3 on AI Studio. As FunctionGemma and Gemma 4 are told of functions:
@@ -51,8 +51,9 @@ class Texts:
         """Write what a function is."""
         yield tool.name
         yield tool.description or ""
-        if _is_googles(tool.parameters):
-            yield from self._schema(tool.parameters)
+        schema = _mapping(tool.parameters)
+        if tool.native and schema is not None:
+            yield from self._schema(schema)
 
     def call(self, name: str, arguments: Any) -> Iterator[str]:
         """Write a call of a function."""
@@ -64,7 +65,8 @@ class Texts:
         return self.call(name, value)
 
     def _schema(self, schema: Schema) -> Iterator[str]:
-        yield str(schema.get("type", ""))
+        kind = str(schema.get("type", ""))
+        yield kind if not kind.islower() else ""
         for key in ("format", "description"):
             yield from _strings(schema.get(key))
         for key in ("enum", "required"):
@@ -140,12 +142,6 @@ def _strings(value: Any) -> Iterator[str]:
         yield from _strings(inner)
     for inner in _items(value):
         yield from _strings(inner)
-
-
-def _is_googles(parameters: Any) -> bool:
-    """Tell Google's own schema, whose types are in capitals or numbers, from a JSON schema."""
-    kind = (_mapping(parameters) or {}).get("type")
-    return isinstance(kind, int) or (isinstance(kind, str) and kind.isupper())
 
 
 def _definitions(schema: Schema) -> Schema:
