@@ -116,7 +116,7 @@ def test_what_must_end_the_program_ends_it() -> None:
 
 def test_an_estimate_says_that_a_tokenizer_counted_and_no_factor_is_laid_on_it() -> None:
     found = Tokenizers({"*": lambda text, _model: len(text)})
-    read = estimates.of_texts(Prompt(texts=("a" * 100,)), "claude-sonnet-4-5", found)
+    read = estimates.of_texts(("a" * 100,), "claude-sonnet-4-5", found)
     wrote = estimates.of_answer(Answer((Piece("text", "0", "abc"),)), "nobody-knows-it", found)
     assert (read.weight.tokens, read.estimator) == (100, "tokenizer")
     assert (wrote.weight.tokens, wrote.estimator) == (3, "tokenizer")

@@ -10,6 +10,7 @@ from tokenmeter.dialects import shapes
 from tokenmeter.dialects.shapes import Beside
 from tokenmeter.errors import CannotCountError
 from tokenmeter.tokens import estimates
+from tokenmeter.tokens.estimates import Estimate
 from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
 
 
@@ -89,10 +90,15 @@ def count(  # noqa: PLR0913 - what a request has, each with its default
         raise CannotCountError(
             f"count() needs the name of a model, such as count(…, 'gpt-5'); got {model!r}"
         )
-    estimated = estimates.of_texts if asked.bare else estimates.of_prompt
-    found = estimated(asked.prompt, name, _tokenizers(tokenizer))
+    by = _tokenizers(tokenizer)
+    if asked.bare:
+        return _count(name, estimates.of_texts(asked.prompt.texts, name, by))
+    return _count(name, estimates.of_prompt(asked.prompt, name, by))
+
+
+def _count(model: str, found: Estimate) -> Count:
     return Count(
-        model=name,
+        model=model,
         tokens=found.weight.tokens,
         error=found.weight.error,
         estimator=found.estimator,

@@ -36,16 +36,21 @@ def of_prompt(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None =
     return _estimated(lambda by, length: by.rules.read(prompt, by, length), model, tokenizers)
 
 
-def of_texts(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
-    """Estimate what the bare texts of a prompt weigh, without what stands around them."""
-    around = replace(prompt, texts=("",) * len(prompt.texts))
+def of_texts(
+    texts: tuple[str, ...], model: str | None, tokenizers: Tokenizers | None = None
+) -> Estimate:
+    """Estimate what bare texts weigh, without what a request would have around them."""
+    found = of_prompt(Prompt(texts=texts), model, tokenizers)
+    tokens = max(0, found.weight.tokens - _around(len(texts), model))
+    weight = replace(found.weight, tokens=tokens, least=min(tokens, found.weight.least))
+    return replace(found, weight=weight)
 
-    def weigh(by: Family, length: Length) -> Weight:
-        whole, nothing = (by.rules.read(p, by, length) for p in (prompt, around))
-        tokens = max(0, whole.tokens - nothing.tokens)
-        return replace(whole, tokens=tokens, least=min(whole.least, tokens))
 
-    return _estimated(weigh, model, tokenizers)
+@functools.lru_cache(maxsize=1000)
+def _around(texts: int, model: str | None) -> int:
+    family = family_of(model)
+    prompt = Prompt(texts=("",) * texts)
+    return family.rules.read(prompt, family, lambda _text: 0).tokens
 
 
 def of_answer(answer: Answer, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
@@ -66,5 +71,5 @@ def _estimated(
             pass
     built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
     length = family.length or built_in
-    counts = vocabularies.shipped(family.vocabulary)
+    counts = family.estimator or vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)
