@@ -40,7 +40,7 @@ def events() -> list[UsageEvent]:
 
 @pytest.fixture
 def meter(events: list[UsageEvent]) -> Iterator[Meter]:
-    meter = Meter([events.append], exact_streams=True)
+    meter = Meter([events.append], estimates=False, exact_streams=True)
     yield meter
     assert meter.stats()["guard"] == {}, "nothing failed behind the test's back"
     meter.shutdown()
@@ -150,7 +150,7 @@ def test_a_caller_that_asks_gets_what_it_asked_for(
 
 
 def test_without_the_switch_nothing_is_asked(wire: Wire, events: list[UsageEvent]) -> None:
-    meter, server = Meter([events.append]), Server(wire)
+    meter, server = Meter([events.append], estimates=False), Server(wire)
     client = meter.wrap(wire.client(server))
     for wanted, asked in ((None, False), (True, True), (None, True), (False, False)):
         meter.configure(exact_streams=wanted)
@@ -490,7 +490,7 @@ def test_a_failure_of_ours_never_harms_the_call(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[UsageEvent] = []
-    meter = Meter([events.append], exact_streams=True)
+    meter = Meter([events.append], estimates=False, exact_streams=True)
     server = Server(wire)
     client = meter.wrap(wire.client(server))
 

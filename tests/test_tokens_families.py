@@ -45,8 +45,9 @@ FAMILIES = {
     "qwen": """qwen/qwen3-32b qwen.qwen3-32b-v1:0 qwen3:0.6b qwen-max qwq-32b
         accounts/fireworks/models/qwen3-coder-480b-a35b-instruct""",
     "qwen 2": "Qwen/Qwen2.5-72B-Instruct-Turbo qwen2:7b qwen-2.5-coder-32b",
-    "deepseek": """deepseek-chat deepseek/deepseek-chat-v3-0324 deepseek-ai/DeepSeek-R1
-        deepseek-r1:8b us.deepseek.r1-v1:0 deepseek/deepseek-r1 deepseek-v3p1""",
+    "deepseek": "deepseek-chat deepseek/deepseek-chat-v3-0324 accounts/x/models/deepseek-v3p1",
+    "deepseek r1": """deepseek-ai/DeepSeek-R1 deepseek-r1:8b us.deepseek.r1-v1:0
+        deepseek/deepseek-r1""",
     "deepseek reasoner": "deepseek-reasoner deepseek-ai/DeepSeek-R1-0528",
     "deepseek 4": "deepseek-v4-flash deepseek/deepseek-v4-pro",
     "deepseek distilled": "deepseek-r1-distill-llama-70b deepseek-ai/DeepSeek-R1-Distill-Llama-8B",

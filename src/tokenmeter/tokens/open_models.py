@@ -64,9 +64,12 @@ _DEEPSEEK = Plain(
     written=tool_json,
     recalls=False,
     ending=1,
-    called=17,
+    called=5,
     sure=TOLD,
 )
+"""One token for each speaker; since V3.1 five around a call, and 17 in R1, which writes more."""
+
+_R1 = replace(_DEEPSEEK, called=17)
 
 _DEEPSEEK_4 = replace(_DEEPSEEK, opening=81, tools=236, called=36, recalls=True)
 
@@ -101,8 +104,8 @@ def _family(name: str, models: str, rules: Plain, error: float = 0.1, **more: ob
 
 
 FAMILIES: tuple[Family, ...] = (
-    _family("deepseek distilled", r"deepseek-r1-distill-llama", _DEEPSEEK),
-    _family("deepseek distilled qwen", r"deepseek-r1-distill-qwen", _DEEPSEEK, digits=1),
+    _family("deepseek distilled", r"deepseek-r1-distill-llama", _R1),
+    _family("deepseek distilled qwen", r"deepseek-r1-distill-qwen", _R1, digits=1),
     _family(
         "llama 4 on Bedrock", r"meta\.llama4", replace(_LLAMA_4, tools=90, called=15), error=0.2
     ),
@@ -113,7 +116,8 @@ FAMILIES: tuple[Family, ...] = (
     _family("qwen 2", r"qwen-?[12]", _QWEN_2, digits=1),
     _family("qwen", r"qwen|qwq|qvq", _CHATML, digits=1),
     _family("deepseek 4", r"deepseek-(v4|flash|pro)", _DEEPSEEK_4, error=0.3),
-    _family("deepseek reasoner", r"deepseek-reasoner|r1-0528", replace(_DEEPSEEK, answer=3)),
+    _family("deepseek reasoner", r"deepseek-reasoner|r1-0528", replace(_R1, answer=3)),
+    _family("deepseek r1", r"deepseek\S*\br1\b", _R1),
     _family("deepseek", r"deepseek", _DEEPSEEK),
     _family("glm 5", r"\bglm-5", replace(_GLM, opening=9)),
     _family("glm", r"\bglm\b|chatglm", _GLM),
