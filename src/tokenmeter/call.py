@@ -360,7 +360,8 @@ class Call:
         foreign = event.status == "completed" and parts and not reading.recognised
         if foreign or not share:
             return None
-        return Bytes(self._route.dialect, maker._request, parts, share)
+        route = self._route
+        return Bytes(route.dialect, maker._request, parts, share, route.known_host)
 
     def _unread(self) -> None:
         """Note an answer that was to be read and is in no known format."""

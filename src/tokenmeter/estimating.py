@@ -86,6 +86,11 @@ class Evidence(Protocol):
         ...
 
     @property
+    def is_named(self) -> bool:
+        """Whether a model is what its name says: on a host that is nobody's it may be another."""
+        ...
+
+    @property
     def share(self) -> float:
         """How much of the answer that came is at hand, above 0 and at most 1."""
         ...
@@ -106,6 +111,7 @@ class Bytes(NamedTuple):
     request: bytes | None
     parts: Sequence[bytes]
     share: float = 1.0
+    is_named: bool = True
 
     @property
     def says_something(self) -> bool:
@@ -192,7 +198,9 @@ def _with_output(
             output_tokens_error=round((weight.error + weight.tokens * (1 - share)) / share),
             estimator=found.estimator,
         )
-    least = max(weight.least, event.output_tokens or 0)
+    least = weight.least if evidence.is_named else weight.least // 2
+    if prompt is None or not _may_grow(prompt):  # a provider's tools make its count shrink too
+        least = max(least, event.output_tokens or 0)
     return replace(
         event,
         output_tokens=least,
