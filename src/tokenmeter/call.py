@@ -343,7 +343,8 @@ class Call:
             desk.room.give(held)
             desk.emit(estimated, watchers)
 
-        deferred = any(w.defer(estimate) for w in reversed(watchers) if hasattr(w, "defer"))
+        takers = [getattr(watcher, "defer", None) for watcher in reversed(watchers)]
+        deferred = any(defer(estimate) for defer in takers if defer is not None)
         if not deferred and not desk.pending.later(estimate):
             desk.guard.count("estimates left out: too many are pending")
             estimate(concede=True)

@@ -95,7 +95,7 @@ class _Written(Dialect):
         self._folded = 0
         self._dialect = dialect
 
-    def fold(self, _body: object, data: bytes) -> bool:
+    def fold(self, body: object, data: bytes) -> bool:  # noqa: ARG002
         self.found += self._dialect.pieces(data)
         self._folded += 1
         if self._folded % _TURN == 0:
