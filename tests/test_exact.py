@@ -99,6 +99,7 @@ def test_json_of_a_known_or_an_unknown_host_is_changed(exact: ExactStreams) -> N
         {"authorization": "AWS4-HMAC-SHA256 Credential=x"},
         {"authorization": "Signature keyId=x"},
         {"content-encoding": "gzip"},
+        {"transfer-encoding": "chunked"},
         {"idempotency-key": "x"},
         {"content-type": "text/plain"},
         {"content-type": "multipart/form-data; boundary=x"},

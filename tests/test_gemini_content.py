@@ -25,7 +25,7 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
-from tokenmeter.dialects.gemini import Gemini
+from tokenmeter.dialects.gemini import Gemini, GeminiOnVertex
 from tokenmeter.dialects.gemini_embeddings import GeminiEmbeddings
 from tokenmeter.dialects.gemini_interactions import GeminiInteractions
 from tokenmeter.wire.body import pieces
@@ -84,7 +84,10 @@ READ = Prompt(
     messages=(
         Message("system", (Text("Be brief."),)),
         Message("user", (Text("Weather?"),)),
-        Message("model", (Thought("I look"), ToolCall("look", '{"cityName":"Rome"}', "c1"))),
+        Message(
+            "model",
+            (Thought("I look"), Thought("", "c2ln"), ToolCall("look", '{"cityName":"Rome"}', "c1")),
+        ),
         Message(
             "user",
             (
@@ -121,6 +124,19 @@ def test_a_request_is_the_same_in_camel_case_and_in_snake_case(asked: dict[str, 
     assert Gemini().prompt(compact(asked)) == READ
 
 
+def test_a_schema_of_googles_own_is_told_from_a_json_schema() -> None:
+    own = {"type": "OBJECT"}
+    asked = {"tools": {"functionDeclarations": [{"name": "f", "parameters": own}]}}
+    assert Gemini().prompt(compact(asked)) == Prompt(tools=(Tool("f", None, own, native=True),))
+
+
+def test_a_prompt_on_vertex_ai_says_so() -> None:
+    asked = compact({"contents": [{"parts": [{"text": "a"}]}]})
+    prompt = GeminiOnVertex().prompt(asked)
+    assert prompt == Prompt(messages=(Message("user", (Text("a"),)),), form="vertex_ai")
+    assert Gemini().prompt(asked) == Prompt(messages=(Message("user", (Text("a"),)),))
+
+
 def test_a_turn_may_stand_alone_and_an_instruction_be_a_text() -> None:
     asked = {"contents": {"parts": {"text": "a"}}, "systemInstruction": "b"}
     assert Gemini().prompt(compact(asked)) == Prompt(
@@ -142,11 +158,11 @@ def test_a_file_is_an_image_text_or_something_else() -> None:
     assert prompt is not None
     assert prompt.messages[0].parts == (
         Text("hello"),
-        Other("audio", 6, f"data:audio/wav;base64,{data}"),
+        Other("audio", 6),
         Other("video"),
         Image("gs://a/b.png"),
-        Other("file", 6, f"data:application/pdf;base64,{data}"),
-        Other("file", 0, "data:text/plain;base64,x"),
+        Other("file", 6),
+        Other("file", 0),
     )
 
 
@@ -203,6 +219,7 @@ WRITTEN = Answer(
         Piece("name", '0.look{"cityName":"Oslo"}', "look"),
         Piece("arguments", '0.look{"cityName":"Oslo"}', '{"cityName":"Oslo"}'),
         Piece("other", "0.image", ""),
+        Piece("hidden", "0.signature", "c2ln"),
     )
 )
 
@@ -211,6 +228,10 @@ def test_an_answer_is_the_same_plain_and_as_a_stream_of_either_kind() -> None:
     chunks = [chunk(part, index=0) for part in PARTS]
     for body in (compact(chunk(*PARTS)), sse(*chunks), compact(chunks)):
         assert answer(Gemini(), body) == WRITTEN
+
+
+def test_equal_calls_beside_each_other_are_told_apart() -> None:
+    assert answer(Gemini(), compact(chunk(CALLS[0], CALLS[0]))).texts("name") == ["look", "look"]
 
 
 def test_candidates_are_told_apart() -> None:
@@ -296,7 +317,7 @@ def test_the_input_of_an_interaction_may_be_content_turns_or_steps() -> None:
     assert prompt == Prompt(
         messages=(
             Message("user", (Text("a"), Image("data:image/png;base64,AA==", "high"))),
-            Message("model", (Thought("b"),)),
+            Message("model", (Thought("b", "x"),)),
             Message("model", (ToolCall("look", '{"cityName":"Rome"}', "c"),)),
             Message("user", (ToolResult((Text('{"sky":1}'),), "look", "c"),)),
             Message("user", (ToolResult((Text("d"),), None, "c"),)),
@@ -304,7 +325,7 @@ def test_the_input_of_an_interaction_may_be_content_turns_or_steps() -> None:
             Message("model", (Text("f"),)),
             Message("user", (Text("g"),)),
             Message("user", (Text("h"),)),
-            Message("user", (Other("audio", 3, "data:audio/wav;base64,AA=="),)),
+            Message("user", (Other("audio", 3),)),
         )
     )
 
@@ -347,7 +368,7 @@ STEPS: list[dict[str, Any]] = [
 ]
 STEPPED = Answer(
     (
-        Piece("hidden", "0", ""),
+        Piece("hidden", "0", "x"),
         Piece("name", "1", "look"),
         Piece("arguments", "1", '{"cityName":"Rome"}'),
         Piece("name", "2", "google_search_call"),

@@ -40,7 +40,7 @@ def events() -> list[UsageEvent]:
 
 @pytest.fixture
 def meter(events: list[UsageEvent]) -> Iterator[Meter]:
-    meter = Meter([events.append], exact_streams=True)
+    meter = Meter([events.append], estimates=False, exact_streams=True)
     yield meter
     assert meter.stats()["guard"] == {}, "nothing failed behind the test's back"
     meter.shutdown()
@@ -150,7 +150,7 @@ def test_a_caller_that_asks_gets_what_it_asked_for(
 
 
 def test_without_the_switch_nothing_is_asked(wire: Wire, events: list[UsageEvent]) -> None:
-    meter, server = Meter([events.append]), Server(wire)
+    meter, server = Meter([events.append], estimates=False), Server(wire)
     client = meter.wrap(wire.client(server))
     for wanted, asked in ((None, False), (True, True), (None, True), (False, False)):
         meter.configure(exact_streams=wanted)
@@ -490,7 +490,7 @@ def test_a_failure_of_ours_never_harms_the_call(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[UsageEvent] = []
-    meter = Meter([events.append], exact_streams=True)
+    meter = Meter([events.append], estimates=False, exact_streams=True)
     server = Server(wire)
     client = meter.wrap(wire.client(server))
 
@@ -505,4 +505,47 @@ def test_a_failure_of_ours_never_harms_the_call(
     assert server.asked == [False, True]
     assert [counted(e) for e in events] == [UNKNOWN, COUNTED]
     assert meter.stats()["guard"] == {"the httpx seam": 1, "openai_chat": 1}
+    meter.shutdown()
+
+
+def test_a_refusal_that_cannot_be_closed_fails_no_call(wire: Wire, meter: Meter) -> None:
+    broken = wire.library.CloseError("gone")
+
+    class Stuck(wire.stream_class):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{}"
+
+        async def __aiter__(self) -> Any:
+            yield b"{}"
+
+        def close(self) -> None:
+            raise broken
+
+        async def aclose(self) -> None:
+            raise broken
+
+    def answer(request: Any) -> Any:
+        if b"include_usage" in request.content:
+            return wire.library.Response(400, stream=Stuck())
+        return wire.library.Response(200, stream=wire.body([BARE]))
+
+    client = meter.wrap(wire.client(answer))
+    assert wire.read(wire.send(client, built(client), stream=True)) == BARE
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_is_no_response_is_given_as_it_is(wire: Wire, streamed: bool) -> None:
+    """Something between the meter and the library may return what it likes."""
+    odd = object()
+
+    def send(self: Any, request: Any, **_options: Any) -> Any:
+        return odd
+
+    async def async_send(self: Any, request: Any, **options: Any) -> Any:
+        return odd
+
+    kind = type("Odd", (wire.client_class,), {"send": async_send if wire.is_async else send})
+    meter = Meter(exact_streams=True)
+    client = meter.wrap(kind())
+    assert wire.send(client, built(client), stream=streamed) is odd
     meter.shutdown()

@@ -276,7 +276,7 @@ def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
 def test_a_response_is_asked_for_with_a_text() -> None:
     found = prompt(RESPONSES, input="Hi", instructions="Be short.", max_output_tokens=9)
     messages = (Message("system", (Text("Be short."),)), Message("user", (Text("Hi"),)))
-    assert found == Prompt(messages=messages, limit=9)
+    assert found == Prompt(messages=messages, limit=9, form="responses")
 
 
 def test_a_response_is_asked_for_with_items() -> None:
@@ -322,6 +322,7 @@ def test_a_response_is_asked_for_with_items() -> None:
             Message("assistant", (Other("web_search_call"),)),
         ),
         elsewhere=("previous_response_id", "item_reference"),
+        form="responses",
     )  # fmt: skip
 
 
@@ -350,6 +351,7 @@ def test_a_response_says_what_it_asks_for() -> None:
         schema=Tool("Out", None, PARAMETERS, "json_schema", strict=True),
         reasoning="low",
         elsewhere=("conversation", "prompt"),
+        form="responses",
     )
 
 

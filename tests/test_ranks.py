@@ -42,4 +42,5 @@ def test_a_file_that_is_not_the_published_one_is_refused() -> None:
 def test_the_notice_names_every_hash_and_the_licence() -> None:
     notice = files(ranks.__name__).joinpath("NOTICE.md").read_text()
     assert all(found.sha256 in notice for found in SHIPPED.values())
+    assert "Apache License, Version 2.0" in notice
     assert "Copyright (c) 2022 OpenAI, Shantanu Jain" in notice

@@ -32,10 +32,10 @@ class Spent(NamedTuple):
 class Metered:
     """A server with both SDKs wrapped in front of it."""
 
-    def __init__(self, model: SmallModel) -> None:
+    def __init__(self, model: SmallModel, *, exact_streams: bool = False) -> None:
         self.model = model
         self.memory = Memory()
-        self.meter = tokenmeter.Meter(exporters=[self.memory])
+        self.meter = tokenmeter.Meter(exporters=[self.memory], exact_streams=exact_streams)
         self.openai = self.meter.wrap(OpenAI(base_url=model.openai_url, api_key="none"))
         self.anthropic = self.meter.wrap(Anthropic(base_url=model.url, api_key="none"))
 
@@ -53,13 +53,13 @@ class Metered:
         self.meter.shutdown()
 
 
-def serve(*, prompt_cache: bool) -> Iterator[Metered]:
+def serve(*, prompt_cache: bool, exact_streams: bool = False) -> Iterator[Metered]:
     try:
         model = SmallModel(prompt_cache=prompt_cache)
     except MissingModelError as missing:
         pytest.skip(str(missing))
     with model:
-        metered = Metered(model)
+        metered = Metered(model, exact_streams=exact_streams)
         yield metered
         metered.close()
 
@@ -72,6 +72,11 @@ def cached() -> Iterator[Metered]:
 @pytest.fixture(scope="module")
 def uncached() -> Iterator[Metered]:
     yield from serve(prompt_cache=False)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Iterator[Metered]:
+    yield from serve(prompt_cache=False, exact_streams=True)
 
 
 def ask_in_every_way(metered: Metered) -> int:
@@ -153,3 +158,25 @@ def test_with_the_prompt_cache_off_input_itself_equals_the_counter_of_the_server
         sum(u.input_tokens or 0 for u in usages), sum(u.output_tokens or 0 for u in usages)
     )
     assert counted == uncached.counted_by_server()
+
+
+def test_streams_that_ask_for_no_usage_are_counted_exactly_where_the_meter_asks(
+    exact: Metered,
+) -> None:
+    for question in QUESTIONS:
+        chat = exact.openai.chat.completions.create(
+            model="smollm2",
+            messages=[{"role": "user", "content": question}],
+            max_tokens=ANSWER_TOKENS,
+            stream=True,
+        )
+        chunks = list(chat)
+        assert all(len(chunk.choices) == 1 and chunk.usage is None for chunk in chunks)
+    events = exact.events()
+    assert {(e.status, e.input_provenance, e.output_provenance) for e in events} == {
+        ("completed", "reported", "reported")
+    }
+    counted = Spent(
+        sum(e.input_tokens or 0 for e in events), sum(e.output_tokens or 0 for e in events)
+    )
+    assert counted == exact.counted_by_server()

@@ -50,6 +50,20 @@ def counts(served: Served) -> tuple[int | None, ...]:
     )
 
 
+def test_a_member_that_the_server_does_not_know_is_refused_before_the_script() -> None:
+    with ModelServer(refuses={"stream_options"}) as server:
+        server.script(Answer(text="yes"))
+        url, asked = f"{server.openai_url}/chat/completions", {"model": "m", "messages": MESSAGES}
+        refused = httpx.post(url, json=asked | {"stream_options": {}})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (
+            400,
+            "invalid_request_error",
+        )
+        answered = httpx.post(url, json=asked).json()
+        assert answered["choices"][0]["message"]["content"] == "yes"
+        assert [served.status for served in server.account] == [400, 200]
+
+
 def of_chat(usage: Any) -> tuple[int | None, ...]:
     return (
         usage.prompt_tokens,

@@ -11,8 +11,8 @@ FAMILIES = {
         mistral.mistral-large-3-675b-instruct ministral-8b-latest magistral-medium-latest
         codestral-latest mistralai/devstral-medium mistral-large-2512 voxtral-mini-latest""",
     "mistral small 4": "mistral-small-latest magistral-small-latest mistral-small-2603",
-    "mistral v3": """pixtral-12b-latest us.mistral.pixtral-large-2502-v1:0 open-mistral-nemo
-        mistral-large-2411 mistralai/mistral-nemo mistral-small-2501""",
+    "pixtral": "pixtral-12b-latest us.mistral.pixtral-large-2502-v1:0 mistralai/pixtral-12b",
+    "mistral v3": "open-mistral-nemo mistral-large-2411 mistralai/mistral-nemo mistral-small-2501",
     "mistral v1": """mistral-tiny open-mistral-7b mistralai/Mixtral-8x7B-Instruct-v0.1 mistral:7b
         mistral.mistral-7b-instruct-v0:2 open-mixtral-8x22b mistral-large-2407""",
     "mistral embeddings": "mistral-embed codestral-embed-2505 intfloat/e5-mistral-7b-instruct",
@@ -24,6 +24,7 @@ FAMILIES = {
         embed-multilingual-v3.0 cohere.embed-english-v3""",
     "amazon nova": "us.amazon.nova-micro-v1:0 amazon.nova-pro-v1:0 amazon/nova-lite-v1",
     "amazon nova 2": "us.amazon.nova-2-lite-v1:0 amazon/nova-2-lite-v1",
+    "amazon nova embeddings": "amazon.nova-2-multimodal-embeddings-v1:0",
     "amazon titan": "amazon.titan-text-express-v1 amazon.titan-embed-text-v2:0",
     "grok": "grok-4-fast-reasoning x-ai/grok-code-fast-1 grok-4.3 x-ai/grok-4.1-fast",
     "grok 4": "grok-4 x-ai/grok-4 grok-4-0709 grok-4-latest",
@@ -44,8 +45,9 @@ FAMILIES = {
     "qwen": """qwen/qwen3-32b qwen.qwen3-32b-v1:0 qwen3:0.6b qwen-max qwq-32b
         accounts/fireworks/models/qwen3-coder-480b-a35b-instruct""",
     "qwen 2": "Qwen/Qwen2.5-72B-Instruct-Turbo qwen2:7b qwen-2.5-coder-32b",
-    "deepseek": """deepseek-chat deepseek/deepseek-chat-v3-0324 deepseek-ai/DeepSeek-R1
-        deepseek-r1:8b us.deepseek.r1-v1:0 deepseek/deepseek-r1 deepseek-v3p1""",
+    "deepseek": "deepseek-chat deepseek/deepseek-chat-v3-0324 accounts/x/models/deepseek-v3p1",
+    "deepseek r1": """deepseek-ai/DeepSeek-R1 deepseek-r1:8b us.deepseek.r1-v1:0
+        deepseek/deepseek-r1""",
     "deepseek reasoner": "deepseek-reasoner deepseek-ai/DeepSeek-R1-0528",
     "deepseek 4": "deepseek-v4-flash deepseek/deepseek-v4-pro",
     "deepseek distilled": "deepseek-r1-distill-llama-70b deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
@@ -54,6 +56,7 @@ FAMILIES = {
     "glm 5": "glm-5.3 zai/GLM-5.2",
     "kimi": "moonshotai/kimi-k2-instruct-0905 moonshot.kimi-k2-thinking kimi-latest moonshot-v1-8k",
     "minimax": "minimax.minimax-m2 minimax/minimax-m2:free MiniMaxAI/MiniMax-M1",
+    "gemma": "gemma3:1b google.gemma-3-27b-it google/gemma-2-9b-it",
     "phi": "microsoft/phi-4 phi3:mini Phi-4-mini-instruct",
     "granite": "ibm/granite-3-8b-instruct granite3.3:8b",
     "unknown": "my-own-model commander arn:aws:bedrock:eu-1:1:application-inference-profile/x",

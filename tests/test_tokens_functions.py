@@ -47,7 +47,7 @@ WEATHER = Tool(
 NOW = Tool("now", None, {"type": "object", "properties": {}})
 JOKE = Tool(
     "joke",
-    None,
+    "Tells it.",
     {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "description": "A joke.",
@@ -74,7 +74,7 @@ def weigh(tools, schema, choice, style, system=None):
 def test_functions_are_told_as_types_of_typescript():
     assert told([WEATHER, NOW], None, CHAT) == (
         "# Tools\n\n## functions\n\nnamespace functions {\n\n"
-        "// Tell the weather.\n// Ask once.\n"
+        "// Tell the weather.\n//\n// Ask once.\n"
         "type get_weather = (_: // What is asked.\n"
         "{\n// Asked\n// City\n// Its name\ncity: string,\n"
         'unit?: "celsius" | "fahrenheit", // default: "celsius"\n'
@@ -87,17 +87,17 @@ def test_functions_are_told_as_types_of_typescript():
     )
 
 
-def test_older_models_are_told_no_titles_and_all_lines():
-    tool = Tool("say", "One.\n\nTwo.", {"type": "object", "properties": {"a": {"title": "A"}}})
+def test_older_models_are_told_no_titles():
+    tool = Tool("say", "\n  One.\n", {"type": "object", "properties": {"a": {"title": "A"}}})
     assert told([tool], None, OLD_CHAT).removeprefix(OLD_CHAT.head) == (
-        "// One.\n// \n// Two.\ntype say = (_: { a?: any }) => any;\n\n} // namespace functions"
+        "// One.\ntype say = (_: { a?: any }) => any;\n\n} // namespace functions"
     )
 
 
 def test_a_format_is_told_as_a_schema_without_the_words_that_only_bind_the_answer():
     assert told([], JOKE, CHAT) == (
-        "# Response Formats\n\n## joke\n\n// A joke.\n"
-        '{"type":"object","properties":{"required":{"type":"string"}}}'
+        "# Response Formats\n\n## joke\n\n// Tells it.\n"
+        '{"description":"A joke.","type":"object","properties":{"required":{"type":"string"}}}'
     )
 
 
@@ -119,7 +119,11 @@ def test_tools_are_a_message_of_their_own_or_join_the_system_message():
 
 def test_tools_and_a_format_share_what_is_around_them():
     assert weigh([NOW], JOKE, None, CHAT) == 4 + length(told([NOW], JOKE, CHAT))
-    assert weigh([], JOKE, None, CHAT) == 4 + length(told([], JOKE, CHAT)) + 4
+
+
+def test_a_format_alone_is_named_once_more_where_it_begins_the_answer():
+    assert weigh([], JOKE, None, CHAT) == 4 + length(told([], JOKE, CHAT)) + 2 + length("joke")
+    assert weigh([], JOKE, None, RESPONSES) == 4 + length(told([], JOKE, CHAT)) - 3
 
 
 @pytest.mark.parametrize(
@@ -138,9 +142,14 @@ def test_a_function_that_must_be_called_is_read(style: Style, choice: str, more:
     assert weigh([NOW], None, choice, style) - free == more
 
 
-def test_nothing_weighs_nothing_and_tools_of_the_vendor_are_not_written():
+def test_nothing_weighs_nothing():
     assert weigh([], None, None, CHAT) == 0
-    assert weigh([Tool("web", kind="web_search")], None, None, CHAT) == 0
+
+
+def test_tools_of_the_vendor_are_not_written_and_some_weigh_something_even_unused():
+    web, other = Tool("web", kind="web_search"), Tool("code", kind="code_interpreter")
+    assert weigh([web, other], None, None, CHAT) == 294
+    assert weigh([web, NOW], None, None, CHAT) - weigh([NOW], None, None, CHAT) == 294
 
 
 json = st.recursive(

@@ -72,22 +72,22 @@ def test_no_source_raises(source: str):
 @pytest.mark.parametrize(
     ("size", "detail", "model", "tokens"),
     [
-        ((1024, 1024), None, "gpt-4o", 765),  # the examples of OpenAI's documentation
+        ((1024, 1024), None, "gpt-4o", 765),  # an example of the documentation
         ((2048, 4096), "high", "gpt-4o-2024-08-06", 1105),
         ((4096, 8192), "low", "gpt-4.1", 85),
-        ((1024, 1024), None, "gpt-4.1-mini", 1659),
-        ((1800, 2400), "auto", "o4-mini", 2498),
+        ((1024, 1024), None, "gpt-4.1-mini", 1660),
+        ((1800, 2400), "auto", "o4-mini", 2499),
         ((128, 64), "high", "gpt-4o-mini", 8500),
         ((1024, 1024), "high", "o3", 675),
         ((1024, 1024), "high", "gpt-5", 630),
         ((1024, 1024), "low", "computer-use-preview", 65),
-        ((1024, 1024), "low", "gpt-5-mini", 1229),
-        ((1024, 1024), None, "gpt-5.2", 1229),
-        ((4032, 3024), None, "gpt-5.4", 2942),
-        ((4032, 3024), None, "gpt-5.5", 11868),
-        ((4032, 3024), "low", "gpt-5.5", 281),
-        ((2560, 1440), "high", "gpt-6", 2931),
-        ((4032, 3024), None, "gpt-6", 14364),
+        ((1024, 1024), "low", "gpt-5-mini", 1230),
+        ((1024, 1024), None, "gpt-5.2", 1230),
+        ((4032, 3024), None, "gpt-5.4", 2943),
+        ((4032, 3024), None, "gpt-5.5", 11869),
+        ((4032, 3024), "low", "gpt-5.5", 282),
+        ((2560, 1440), "high", "gpt-6", 2932),
+        ((4032, 3024), None, "gpt-6", 14365),
     ],
 )
 def test_openai_reads_tiles_or_patches(size: Size, detail: str | None, model: str, tokens: int):
@@ -183,6 +183,6 @@ def test_every_image_weighs_something(size: Size):
 def test_no_image_weighs_more_than_a_model_reads(size: Size):
     assert 0 < images.claude(size, "claude-3-5-sonnet") <= 1568
     assert 0 < images.claude(size, "claude-opus-4-7") <= 4784
-    assert images.openai(size, None, "gpt-5-mini") <= 1844
-    assert images.openai(size, "original", "gpt-5.5") <= 12_000
+    assert images.openai(size, None, "gpt-5-mini") <= 1845
+    assert images.openai(size, "original", "gpt-5.5") <= 12_001
     assert images.gemini(size, "low", "gemini-3-pro") <= max(280, *size)

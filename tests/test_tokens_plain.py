@@ -119,6 +119,15 @@ def test_what_is_no_text_is_named() -> None:
     assert (weight.tokens, weight.without) == (2, ("previous_response_id", "image", "audio"))
 
 
+def test_an_image_weighs_what_the_family_says_of_its_size() -> None:
+    gif = Image("data:image/gif;base64,R0lGODlhCgAUAAAAACw=")
+    rules = Plain(message=0, answer=0, image=lambda size: size[0] * size[1])
+    asked = Prompt(messages=(said("user", gif), said("tool", ToolResult((gif,)))))
+    assert read(asked, rules) == Weight(tokens=400, error=2, least=0)
+    named = Prompt(messages=(said("user", gif, Image("https://a/b.gif")),))
+    assert read(named, rules) == Weight(tokens=200, error=2, least=0, without=("image",))
+
+
 def test_an_answer_is_its_text_its_calls_and_what_ends_it() -> None:
     rules = Plain(ending=1, called=10, thought=2)
     weight = wrote(

@@ -186,7 +186,9 @@ ASKED = {
     "Cloudflare: embeddings": Asked(
         CloudflareRun(), {"text": ["a", "b"]}, Prompt(texts=("a", "b"))
     ),
-    "Cloudflare: responses": Asked(CloudflareRun(), {"input": "Hi"}, Prompt(messages=(HI,))),
+    "Cloudflare: responses": Asked(
+        CloudflareRun(), {"input": "Hi"}, Prompt(messages=(HI,), form="responses")
+    ),
 }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_every_string_has_the_token_ids_that_stock_tiktoken_gives(stock: tiktoke
         assert length(text, stock.name) == len(ids)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NAMES[:2])
 def test_patterns_and_sizes_are_those_of_tiktoken(name: str) -> None:
     says = published(name)
     size = max(says["special_tokens"].values()) + 1
@@ -74,7 +74,7 @@ def test_harmony_differs_in_special_tokens_alone() -> None:
 
 
 def test_for_vocabularies_that_are_not_shipped_the_nearest_stands_in() -> None:
-    assert {shipped(name) for name in public.ENCODING_CONSTRUCTORS} == set(SHIPPED)
+    assert {shipped(name) for name in public.ENCODING_CONSTRUCTORS} == set(SHIPPED) - {"gemma"}
     assert length("hello world", "p50k_base") == length("hello world", "cl100k_base") == 2
 
 
@@ -132,7 +132,7 @@ def test_where_there_are_seams_the_pieces_count_what_the_text_counts(
     words: list[str], between: str, size: int
 ) -> None:
     text = between.join(["word", *words])
-    for name in SHIPPED:
+    for name in NAMES:
         whole = length(text, name)
         pieces = list(cut(text, size))
         assert sum(length(piece, name) for piece in pieces) == whole, pieces

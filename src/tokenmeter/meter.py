@@ -144,7 +144,7 @@ class Meter:
         self._enabled = _wanted()
         _living(self)
 
-    def configure(
+    def configure(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
         *,
         exporters: Iterable[str | Exporter] | None = None,
@@ -154,7 +154,7 @@ class Meter:
         tokenizers: Mapping[str, Tokenizer] | None = None,
         exact_streams: bool | None = None,
     ) -> Self:
-        """Replace the exporters, the providers, the dialects; what is not given stays.
+        """Replace the exporters, the providers, the dialects, a switch; what is not given stays.
 
         ``estimates`` says whether what no provider reported is estimated; the counts of such events
         are marked ``estimated`` or ``partial``. ``tokenizers`` are functions that count for models
@@ -465,7 +465,7 @@ def default() -> Meter:
         return _default
 
 
-def configure(
+def configure(  # noqa: PLR0913 - each is a setting of its own, by name
     *,
     exporters: Iterable[str | Exporter] | None = None,
     providers: Mapping[str, str] | None = None,

@@ -293,8 +293,10 @@ _ON_VERTEX = (
 )
 
 
-def _google(vendor: str, models: str, interactions: str) -> tuple[Format, ...]:
-    gemini, embeddings = "gemini:Gemini", "gemini_embeddings:GeminiEmbeddings"
+def _google(
+    vendor: str, models: str, interactions: str, gemini: str = "gemini:Gemini"
+) -> tuple[Format, ...]:
+    embeddings = "gemini_embeddings:GeminiEmbeddings"
     stored, made = "gemini_interactions:GeminiInteractions", "generate_content"
     return (
         Format(f"{models}:generateContent", gemini, made, vendor, stream=False),
@@ -316,7 +318,7 @@ def _published(publisher: str, dialect: str) -> tuple[Format, ...]:
 
 
 _GOOGLE: tuple[Format, ...] = (
-    *_google("gcp.vertex_ai", _ON_VERTEX, f"{_REGION}/interactions"),
+    *_google("gcp.vertex_ai", _ON_VERTEX, f"{_REGION}/interactions", "gemini:GeminiOnVertex"),
     *_google("gcp.gemini", _IN_STUDIO, "/v1[a-z0-9]*/interactions"),
     Format(
         f"(?:{_REGION})?/publishers/google/models/(?P<model>[^/:]*embedding[^/:]*):predict",

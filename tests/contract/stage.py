@@ -83,6 +83,7 @@ class Stage:
     client: Any
     gates: list[Gate]
     words: dict[str, Any] = field(default_factory=dict)
+    unsaid: tuple[str, ...] = ()
 
     @property
     def sdk(self) -> Any:
@@ -96,12 +97,18 @@ class Stage:
         """Give the same stage where every call has these words too."""
         return dataclasses.replace(self, words=words)
 
+    def silent_about(self, *words: str) -> Stage:
+        """Give the same stage where no call has these words."""
+        return dataclasses.replace(self, unsaid=words)
+
     def at(self, path: str) -> Callable[..., Any]:
         """Find ``chat.completions.create`` and the like; what it has no word for goes as it is."""
         method = attrgetter(path)(self.client)
         words = inspect.signature(method).parameters
 
         def ask(**asked: Any) -> Any:
+            for word in self.unsaid:
+                asked.pop(word, None)
             unknown = {word: asked.pop(word) for word in asked.keys() - words.keys()}
             if unknown and not path.endswith("create"):  # a helper must understand what is answered
                 raise LackError(f"{path} has no {', '.join(sorted(unknown))}")
@@ -147,6 +154,7 @@ class Case:
     script: tuple[Answer, ...] = ()
     events: tuple[Expect, ...] = (WELL,)
     http_client: Callable[[str, Mode], Any] = http_client_of
+    refuses: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -171,15 +179,23 @@ def _both(meter: Meter) -> Iterator[Callable[[Any], Any]]:
         yield meter.wrap
 
 
-WIRINGS = {"bare": _bare, "wrap": _wrapped, "instrument": _instrumented, "both": _both}
+WIRINGS = {
+    "bare": _bare,
+    "wrap": _wrapped,
+    "instrument": _instrumented,
+    "both": _both,
+    "exact": _wrapped,
+    "exact, instrumented": _instrumented,
+}
 
 
 def play(case: Case, mode: Mode, wiring: str) -> Played:
     """Play a case once; every run has a server, a client and a meter of its own."""
     memory = Memory()
-    meter = Meter([memory], estimates=False)
+    is_exact = wiring.startswith("exact")
+    meter = Meter([memory], estimates=False, exact_streams=is_exact)
     try:
-        with ModelServer() as server:
+        with ModelServer(refuses=case.refuses) as server:
             gates = [Gate(answer.gate.after) for answer in case.script if answer.gate]
             server.script(*_with_gates(case.script, gates))
             with WIRINGS[wiring](meter) as metered, attribute(user="ada"):

@@ -13,7 +13,7 @@ import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
-from tokenmeter.dialects.fields import ErrorBody, decode, error_code
+from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 
 
 class _Body(msgspec.Struct):
@@ -26,7 +26,7 @@ class _Body(msgspec.Struct):
 
 class _Request(msgspec.Struct):
     prompt: str | None = None
-    max_tokens_to_sample: int | None = None
+    max_tokens_to_sample: Count | None = None
 
 
 class _Said(msgspec.Struct):

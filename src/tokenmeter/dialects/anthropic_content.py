@@ -32,7 +32,7 @@ from tokenmeter.dialects.content import (
     ToolResult,
     Written,
 )
-from tokenmeter.dialects.fields import decode, salvage
+from tokenmeter.dialects.fields import Count, decode, salvage
 
 _ELSEWHERE = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "mcp")
 """Tools that the vendor runs: what they find is read too, and stands in no request."""
@@ -112,7 +112,7 @@ class _Request(msgspec.Struct):
     output_config: _OutputConfig | None = None
     mcp_servers: list[Any] | None = None
     context_management: dict[str, Any] | None = None
-    max_tokens: int | None = None
+    max_tokens: Count | None = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)

@@ -56,9 +56,15 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Thought(msgspec.Struct, frozen=True, gc=False):
-    """Reasoning of an earlier turn that is given back; many models do not read it again."""
+    """Reasoning of an earlier turn that is given back; many models do not read it again.
+
+    Args:
+        text: What of it can be read.
+        signature: What stands for what cannot: nobody here reads it, but it has a length.
+    """
 
     text: str
+    signature: str | None = None
 
 
 class Other(msgspec.Struct, frozen=True, gc=False):
@@ -67,12 +73,10 @@ class Other(msgspec.Struct, frozen=True, gc=False):
     Args:
         what: What it is, ``audio``, ``file``, ``video``: for people, and for rules.
         size: Its bytes, where they are in the request.
-        source: A data URL or base64 alone, where it says how long the thing is (pages, seconds).
     """
 
     what: str
     size: int | None = None
-    source: str | None = None
 
 
 Part = Text | Image | ToolCall | ToolResult | Thought | Other
@@ -95,6 +99,7 @@ class Tool(msgspec.Struct, frozen=True):
         parameters: A JSON schema, as decoded JSON.
         kind: ``function``, or the vendor's word for a tool of its own (``web_search``).
         strict: Whether the answer is held to the schema.
+        native: Whether the schema is of the vendor's own kind instead of JSON schema.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Tool(msgspec.Struct, frozen=True):
     parameters: Any = None
     kind: str = "function"
     strict: bool | None = None
+    native: bool = False
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +127,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
             ``"none"`` where it was switched off; ``None`` where nothing was said.
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
         form: The vendor's word for the way of asking, where one model counts several ways apart
-            (``responses``).
+            (``responses``), or several places do (``vertex_ai``).
     """
 
     messages: tuple[Message, ...] = ()
@@ -140,8 +146,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]
 """What a piece of an answer is. ``name`` and ``arguments`` are of a call of a tool; ``reasoning``
-is shown in full, ``hidden`` says that there was some that is not (its text is of no use: a
-signature, a summary); ``other`` is what the model made and this library cannot weigh."""
+is shown in full, ``hidden`` says that there was some that is not (its text is of no use, but its
+length may be: a signature; a summary is left out); ``other`` is what the model made and this
+library cannot weigh."""
 
 
 class Piece(NamedTuple):

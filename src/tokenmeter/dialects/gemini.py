@@ -155,6 +155,16 @@ class Gemini(Dialect):
         return gemini_content.pieces(data)
 
 
+class GeminiOnVertex(Gemini):
+    """Read them on Vertex AI, where the same models count functions otherwise."""
+
+    def prompt(self, request: bytes) -> Prompt | None:
+        """Say what a request gives the model to read, and that it is read on Vertex AI."""
+        from tokenmeter.dialects import gemini_content
+
+        return msgspec.structs.replace(gemini_content.prompt(request), form="vertex_ai")
+
+
 def by_modality(*reports: Sequence[ModalityTokens] | None) -> dict[str, int]:
     """Add up reports by the name of the modality."""
     sums: dict[str, int] = {}

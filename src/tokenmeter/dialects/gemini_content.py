@@ -6,7 +6,7 @@ the types of google-genai 3.4, and recorded traffic.
 Google's servers take names in camel case and in snake case, mixed too, so names are brought to
 snake case first; what people name themselves (arguments, results, schemas) is left as it is. Many
 models give a call of a function no id, and each chunk of a stream numbers its parts from zero: a
-call is told from others by its own text.
+call is told from others by its own text, and from equal ones beside it by its number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -149,7 +150,7 @@ class _GenerationConfig(msgspec.Struct):
 class _Request(msgspec.Struct):
     contents: list[Content] | Content | None = None
     system_instruction: Content | str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | dict[str, Any] | None = None
     tool_config: _ToolConfig | None = None
     generation_config: _GenerationConfig | None = None
     cached_content: str | None = None
@@ -195,7 +196,7 @@ def prompt(request: bytes) -> Prompt:
     config = asked.generation_config or _GenerationConfig()
     return Prompt(
         messages=tuple(_messages(asked, _resolution(config.media_resolution))),
-        tools=tuple(_tools(asked.tools or ())),
+        tools=tuple(_tools(asked.tools)),
         tool_choice=_tool_choice(asked.tool_config),
         schema=_schema(config),
         answer_format=config.response_mime_type,
@@ -230,6 +231,8 @@ def parts_of(content: Content, detail: str | None = None) -> tuple[Part, ...]:
 def _parts(part: _Part, detail: str | None) -> Iterator[Part]:
     if part.text is not None:
         yield Thought(part.text) if part.thought else Text(part.text)
+    if part.thought_signature:
+        yield Thought("", part.thought_signature)
     for blob in (part.inline_data, part.file_data):
         if blob is not None:
             own = part.media_resolution or _Resolution()
@@ -263,7 +266,7 @@ def media(mime: str | None, data: str | None, uri: str | None, detail: str | Non
     if text is not None:
         return Text(text)
     size = None if data is None else len(data) * 3 // 4
-    return Other(kind if kind in ("audio", "video") else "file", size, source)
+    return Other(kind if kind in ("audio", "video") else "file", size)
 
 
 def _text_in(source: str) -> str | None:
@@ -285,8 +288,8 @@ def _resolution(level: str | None) -> str | None:
     return level.removeprefix("MEDIA_RESOLUTION_").lower() if level else None
 
 
-def _tools(given: Sequence[dict[str, Any]]) -> Iterator[Tool]:
-    for tool in given:
+def _tools(given: list[dict[str, Any]] | dict[str, Any] | None) -> Iterator[Tool]:
+    for tool in given if isinstance(given, list) else [given or {}]:
         for kind, said in tool.items():
             if kind == "function_declarations":
                 declared = salvage(said, list[_Declaration])
@@ -296,9 +299,10 @@ def _tools(given: Sequence[dict[str, Any]]) -> Iterator[Tool]:
 
 
 def _function(declared: _Declaration) -> Tool:
-    schema = declared.parameters_json_schema
-    parameters = declared.parameters if schema is None else schema
-    return Tool(declared.name or "", declared.description, parameters)
+    name, schema = declared.name or "", declared.parameters_json_schema
+    if schema is not None:
+        return Tool(name, declared.description, schema)
+    return Tool(name, declared.description, declared.parameters, native=True)
 
 
 def _tool_choice(config: _ToolConfig | None) -> str | None:
@@ -335,31 +339,36 @@ def pieces(data: bytes) -> Iterator[Piece]:
     answer: _Answer = salvage(snake(data), _Answer)
     for at, candidate in enumerate(answer.candidates or ()):
         key = str(at if candidate.index is None else candidate.index)
+        seen = Counter[str]()
         for part in _all((candidate.content or Content()).parts):
-            yield from _written(part, key)
+            yield from _written(part, key, seen)
 
 
-def _written(part: _Part, key: str) -> Iterator[Piece]:
-    if part.thought_signature is not None or part.thought:
+def _written(part: _Part, key: str, seen: Counter[str]) -> Iterator[Piece]:
+    if part.thought:
         yield Piece("hidden", key, "")
+    if part.thought_signature:
+        yield Piece("hidden", f"{key}.signature", part.thought_signature)
     if part.text and not part.thought:
         yield Piece("text", key, part.text)
     if part.executable_code is not None:
         yield Piece("text", f"{key}.code", part.executable_code.code or "")
     if part.function_call is not None:
-        yield from _called(part.function_call, key)
+        yield from _called(part.function_call, key, seen)
     if part.inline_data is not None:
         kind = (part.inline_data.mime_type or "file").partition("/")[0].lower()
         yield Piece("other", f"{key}.{kind}", "")
 
 
-def _called(call: _Call, key: str) -> Iterable[Piece]:
+def _called(call: _Call, key: str, seen: Counter[str]) -> Iterable[Piece]:
     text = json_text(call.args)
     if call.partial_args is not None or call.will_continue is not None or not call.name:
         parts = "".join(map(_partial, call.partial_args or ()))
         return (Piece("name", key, call.name or ""), Piece("arguments", key, parts))
-    at = call.id or f"{call.name}{text}"
-    return Piece("name", f"{key}.{at}", call.name or ""), Piece("arguments", f"{key}.{at}", text)
+    at = f"{key}.{call.id or call.name}{text}"
+    seen[at] += 1
+    at += f".{seen[at]}" if seen[at] > 1 else ""
+    return Piece("name", at, call.name), Piece("arguments", at, text)
 
 
 def _partial(given: _PartialArgument) -> str:

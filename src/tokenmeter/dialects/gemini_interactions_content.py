@@ -60,6 +60,7 @@ class _Step(msgspec.Struct):
     arguments: Any = None
     result: Any = None
     summary: list[_Content] | None = None
+    signature: str | None = None
 
 
 class _Function(msgspec.Struct):
@@ -103,6 +104,7 @@ class _Request(msgspec.Struct):
 
 class _Delta(msgspec.Struct):
     type: str | None = None
+    signature: str | None = None
     text: str | None = None
     arguments: Any = None
     mime_type: str | None = None
@@ -166,7 +168,8 @@ def _role(step: _Step) -> str:
 def _parts(step: _Step) -> Iterator[Part]:
     kind = step.type or ""
     if kind == "thought":
-        yield Thought("".join(content.text or "" for content in step.summary or ()))
+        said = "".join(content.text or "" for content in step.summary or ())
+        yield Thought(said, step.signature)
     elif kind.endswith("_call"):
         yield ToolCall(step.name or kind, _arguments(step.arguments), step.id)
     elif kind.endswith("_result"):
@@ -262,7 +265,7 @@ def _begun(step: _Step, key: str) -> Iterable[Piece]:
     """Give what a step has at its start, or all of it; a result is no work of the model."""
     kind = step.type or ""
     if kind == "thought":
-        return (Piece("hidden", key, ""),)
+        return (Piece("hidden", key, step.signature or ""),)
     if kind == "model_output":
         return [_made(part, key) for part in _contents(step.content)]
     if kind == "code_execution_call":
@@ -281,7 +284,7 @@ def _made(part: Part, key: str) -> Piece:
 def _grown(delta: _Delta, key: str) -> Iterable[Piece]:
     kind = delta.type or ""
     if kind.startswith("thought"):
-        return (Piece("hidden", key, ""),)
+        return (Piece("hidden", key, delta.signature or ""),)
     if kind == "text":
         return (Piece("text", key, delta.text or ""),)
     if kind == "arguments_delta":

@@ -16,6 +16,13 @@ _NOVA = Plain(message=3, roles={"system": 0}, answer=-3, ending=1, called=10)
 
 FAMILIES: tuple[Family, ...] = (
     Family(
+        name="amazon nova embeddings",
+        models=r"\bnova\S*embed",
+        rules=Plain(opening=16),
+        input_error=0.3,
+        output_worst=0.2,
+    ),
+    Family(
         name="amazon nova 2",
         models=r"\bnova-2",
         rules=replace(_NOVA, tools=858),

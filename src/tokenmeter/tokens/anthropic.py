@@ -135,13 +135,14 @@ class Claude:
     def _around(self, prompt: Prompt) -> int:
         """Weigh what stands around the messages."""
         said = [message for message in prompt.messages if message.role != "system"]
-        turns = sum([one.role != next_.role for one, next_ in pairwise(said)])
-        turns -= len(said) > 1 and said[-1].role == "assistant"  # it begins the answer
-        texts = sum([_texts(message) - 1 for message in said if message.parts])
+        if len(said) > 1 and said[-1].role == "assistant":  # it begins the answer
+            said.pop()
+        turns = sum([one.role != following.role for one, following in pairwise(said)])
+        repeated = max(0, len(said) - 1) - turns
         return (
-            self.template.prompt
+            self.template.prompt * bool(prompt.messages)
             + self.template.turn * turns
-            + A_PART * (max(0, texts) + len(said) - 1 - turns)
+            + A_PART * (repeated + sum(map(_further_texts, said)))
             + A_ROUND_OF_MANY * sum(map(_has_many, said))
             + self.template.thinking * (prompt.reasoning not in (None, "none") and not prompt.tools)
         )
@@ -260,8 +261,8 @@ def _has_many(message: Message) -> bool:
     return sum([isinstance(part, ToolResult) for part in message.parts]) > 1
 
 
-def _texts(message: Message) -> int:
-    return sum([isinstance(part, Text) for part in message.parts]) or 1
+def _further_texts(message: Message) -> int:
+    return max(0, sum([isinstance(part, Text) for part in message.parts]) - 1)
 
 
 def _sealed(text: str) -> int:
@@ -325,7 +326,7 @@ def _family(
         name=name,
         models=models,
         rules=Claude(template, *tools),
-        vocabulary=claude.ESTIMATOR,
+        estimator=claude.ESTIMATOR,
         length=functools.partial(claude.length, version=template.version),
         input_error=0.2 if new else 0.15,
         output_error=0.15 if new else 0.1,

@@ -9,7 +9,8 @@ Else a text is cut into tokens of ``o200k_base``, and each weighs what tokens of
 and rank weigh on average; a factor for all would be off by twice as much. These weights are
 empirical: least squares on what ``ctok`` counts in 4,400 pieces of text (documentation, code, JSON,
 twenty languages, the texts in the repositories that constants are fitted on), in two halves judged
-by each other: half of the texts of each kind are within 3 to 4 %, and 4 to 6 % for the newer one.
+by each other: half of the texts of each kind are within 1 to 4 %, and 3 to 6 % for the newer one
+(``tests/replay/claude_weights.py`` fits them).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,7 +35,7 @@ A_FRAME = {OLD: 7, NEW: 6}
 IS_EXACT = find_spec("ctok") is not None
 """Whether ``ctok`` is installed."""
 
-ESTIMATOR = "ctok" if IS_EXACT else "claude"
+ESTIMATOR = "ctok" if IS_EXACT else None
 
 AT_ONCE = 200_000
 """Characters that ``ctok`` counts, in a second or two; of longer texts a part tells the rest."""
@@ -130,9 +132,10 @@ def length(text: str, version: str) -> int:
 def estimate(text: str, version: str) -> int:
     """Estimate the tokens of a text from those of OpenAI's vocabulary."""
     encode = vocabularies.encoding("o200k_base").encode
-    pieces = [encode(piece, disallowed_special=()) for piece in vocabularies.cut(text)]
-    weigh = functools.partial(_weight, version=version)
-    return max(1, round(sum([sum(map(weigh, tokens)) for tokens in pieces])))
+    times: Counter[int] = Counter()
+    for piece in vocabularies.cut(text):
+        times.update(encode(piece, disallowed_special=()))
+    return max(1, round(sum([n * _weight(token, version) for token, n in times.items()])))
 
 
 def kind_of(token: bytes) -> tuple[str, int]:

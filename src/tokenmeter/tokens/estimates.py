@@ -71,5 +71,5 @@ def _estimated(
             pass
     built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
     length = family.length or built_in
-    counts = vocabularies.shipped(family.vocabulary)
+    counts = family.estimator or vocabularies.shipped(family.vocabulary)
     return Estimate(weight=weigh(family, length), family=family, estimator=counts)

@@ -67,6 +67,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         rules: What is read and written beside the text.
         vocabulary: The vocabulary that text is counted with.
         length: What counts text, where it is more than a vocabulary.
+        estimator: The name of what counts, where it is not the vocabulary.
         factor: Tokens of the model for one of the vocabulary; where it is not 1 it is empirical.
         digits: Digits that the model's own vocabulary joins to one token.
         foreign: Tokens of the model for one of the vocabulary, in scripts other than Latin.
@@ -84,6 +85,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules
     vocabulary: str = "o200k_base"
     length: Length | None = None
+    estimator: str | None = None
     factor: float = 1.0
     digits: int = 3
     foreign: float = 1.0

@@ -5,11 +5,13 @@ heading. OpenAI publishes this for its open models
 (https://cookbook.openai.com/articles/openai-harmony, https://github.com/openai/harmony, read
 2026-11-22); the models behind its API get much the same. What differs was found on the recorded
 exchanges of the repositories in ``FITTED`` of ``tests/replay/estimates.py``, as were the few
-tokens around the text (``Style``): they are empirical.
+tokens around the text (``Style``): they are empirical. Three rules those recordings leave open, and
+the summary of all others decided: that a function which must be called is read in chat completions
+too, as in responses; that empty lines within a description are told; and that the description in
+the schema of a format stays there, while the format's name is read once more.
 
 How it is used: choose the style of the model and the endpoint, and add what ``weigh`` counts to
-what the messages weigh. A vendor's own tools (``web_search``) are not written this way: they are
-not weighed here.
+what the messages weigh. A vendor's own tools (``web_search``) are not written this way.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ IN_A_NAMESPACE = "# Tools\n\n## functions\n\nnamespace functions {\n\n"
 
 AFTER_ALL = "} // namespace functions"
 
-UNUSED = frozenset({"additionalProperties", "$schema", "required"})
-"""Words of a JSON schema that do not reach the model in the format of an answer."""
+ONLY_BIND = frozenset({"additionalProperties", "$schema", "required"})
+"""Words of a JSON schema that bind the answer, and are not told in its format."""
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +48,12 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
         titles: Whether the titles in schemas are told.
         tools: Tokens beside the text of tools, or fewer.
         schema: Tokens beside the text of a format.
+        begun: Whether the name of a format, where there are no tools, is read once more, as the
+            beginning of the answer.
         both: Tokens beside the text of both.
         forced: Tokens beside the name of a function that must be called, which is where the
             answer then begins; ``None`` where that changes nothing.
         alone: Whether the only function must be called where some call is ``required``.
-        blanks: Whether empty lines of a description are told.
     """
 
     head: str = IN_A_NAMESPACE
@@ -58,16 +61,16 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     titles: bool = True
     tools: int = -1
     schema: int = 4
+    begun: bool = False
     both: int = 0
     forced: int | None = None
     alone: bool = False
-    blanks: bool = False
 
 
-CHAT = Style(joins=True, forced=7)
+CHAT = Style(joins=True, schema=2, begun=True, forced=7)
 """GPT-4o, GPT-4.1 and GPT-4.5 in chat completions."""
 
-OLD_CHAT = Style(joins=True, titles=False, blanks=True, forced=4)
+OLD_CHAT = Style(joins=True, titles=False, forced=4)
 """GPT-3.5 and GPT-4 in chat completions; ``forced`` is what https://github.com/hmarr/openai-chat-tokens
 found (read 2026-11-22)."""
 
@@ -85,17 +88,29 @@ O_RESPONSES = Style(head="", tools=4, schema=-4, both=4)
 """o1, o3 and o4 in responses; of a single recording."""
 
 
-def weigh(prompt: Prompt, style: Style, length: Length) -> int:
-    """Count the tokens that a prompt has because of its functions and of its answer's format.
+UNUSED_TOOLS = {"web_search": 294, "web_search_preview": 294, "image_generation": 342}
+"""Tokens of tools of OpenAI's own while the model does not use them; of two recordings each."""
 
-    They are those that come to the messages' own; what is no function is passed over.
+
+def weigh(prompt: Prompt, style: Style, length: Length) -> int:
+    """Count the tokens that a prompt has because of its tools and of its answer's format.
+
+    They are those that come to the messages' own. What a vendor's own tool brings when it is used
+    is not in the request; say of each that it is not in the number.
     """
+    own = sum(UNUSED_TOOLS.get(tool.kind, 0) for tool in prompt.tools)
     functions = [tool for tool in prompt.tools if tool.kind == "function"]
     if not functions and prompt.schema is None:
-        return 0
+        return own
+    return own + _weigh(prompt, functions, style, length)
+
+
+def _weigh(prompt: Prompt, functions: list[Tool], style: Style, length: Length) -> int:
     text = _told_or_named(functions, prompt.schema, style)
     beside = _beside(style, bool(functions), prompt.schema is not None)
     beside += _forced(functions, prompt.tool_choice, style, length)
+    if style.begun and prompt.schema is not None and not functions:
+        beside += length(prompt.schema.name)
     system = _system(prompt) if style.joins else ""
     if system:
         return length(f"{system}\n\n{text}") - length(system) + beside
@@ -144,8 +159,8 @@ def told(functions: Sequence[Tool], schema: Tool | None, style: Style) -> str:
 def format_text(schema: Tool) -> str:
     """Write the format of an answer."""
     bare = _bare(schema.parameters)
-    said = schema.description or _members(bare).pop("description", None)
-    lines = ["# Response Formats\n", f"## {schema.name}\n", *_comments(said), _json(bare)]
+    above = ["# Response Formats\n", f"## {schema.name}\n", *_comments(schema.description)]
+    lines = [*above, _json(bare)]
     return "\n".join(lines)
 
 
@@ -160,13 +175,13 @@ def _bare(schema: Any) -> Any:
         if word == "properties"
         else _bare(value)
         for word, value in _members(schema).items()
-        if word not in UNUSED
+        if word not in ONLY_BIND
     }
 
 
 def _function(tool: Tool, style: Style) -> str:
     schema = _members(tool.parameters)
-    above = _comments(tool.description, style.blanks)
+    above = _comments(tool.description)
     said = "".join(f" {line}\n" for line in _comments(schema.get("description"))) or " "
     takes = f"_:{said}{_Types(schema, style).object(schema)}" if _is_object(schema) else ""
     return "\n".join([*above, f"type {tool.name} = ({takes}) => any;"])
@@ -257,9 +272,9 @@ def _members(value: Any) -> Schema:
     return cast("Schema", value) if isinstance(value, dict) else {}
 
 
-def _comments(said: Any, blanks: bool = False) -> list[str]:
-    lines = said.split("\n") if isinstance(said, str) and said else ()
-    return [f"// {line.strip()}" for line in lines if blanks or line.strip()]
+def _comments(said: Any) -> list[str]:
+    lines = said.strip().split("\n") if isinstance(said, str) and said.strip() else ()
+    return [f"// {line.strip()}".rstrip() for line in lines]
 
 
 def _json(value: Any) -> str:

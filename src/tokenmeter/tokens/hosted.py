@@ -6,6 +6,7 @@ What is here is empirical, fitted on the repositories that were fitted on.
 from __future__ import annotations
 
 from tokenmeter.dialects.content import Written
+from tokenmeter.tokens import images
 from tokenmeter.tokens.families import Family
 from tokenmeter.tokens.plain import Plain
 
@@ -16,7 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="grok 2",
         models=r"\bgrok-([123]\b|beta|vision)",
-        rules=Plain(sure=_GROK),
+        rules=Plain(image=images.grok, sure=_GROK),
         input_error=0.5,
         output_error=0.2,
         output_worst=0.2,
@@ -24,7 +25,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="grok 4",
         models=r"\bgrok-4(-0709|-latest|$)",
-        rules=Plain(opening=680, tools=170, sure=_GROK),
+        rules=Plain(opening=680, tools=170, image=images.grok, sure=_GROK),
         input_error=0.3,
         output_error=0.2,
         output_worst=0.2,
@@ -33,7 +34,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="grok",
         models=r"\bgrok\b",
-        rules=Plain(opening=147, tools=170, sure=_GROK),
+        rules=Plain(opening=147, tools=170, image=images.grok, sure=_GROK),
         input_error=0.5,
         output_error=0.2,
         output_worst=0.2,

@@ -135,7 +135,10 @@ class _Tiles(NamedTuple):
 
 
 class _Patches(NamedTuple):
-    """Patches of 32 pixels, no more than so many: of each detail, where that makes a difference."""
+    """Patches of 32 pixels, no more than so many: of each detail, where that makes a difference.
+
+    Beside them is one token, in all recordings.
+    """
 
     times: float
     auto: int = 1536
@@ -148,7 +151,7 @@ class _Patches(NamedTuple):
         if scale < 1:
             patches = [side * scale / 32 for side in size]
             scale *= min(max(1, math.floor(side)) / side for side in patches)
-        return math.ceil(self.times * min(most, math.prod(_parts(size, scale, 32))))
+        return 1 + math.ceil(self.times * min(most, math.prod(_parts(size, scale, 32))))
 
 
 def _parts(size: Size, scale: float, part: int) -> tuple[int, int]:

@@ -11,9 +11,12 @@ The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_T
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from tokenmeter.dialects.content import Tool
+from tokenmeter.tokens import images
 from tokenmeter.tokens.families import Family
 from tokenmeter.tokens.plain import Plain, tool_json
 
@@ -34,9 +37,14 @@ RULES = Plain(
     ending=1,
     called=2,
     thought=2,
+    image=functools.partial(images.mistral, model=""),
 )
 _BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
 """Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
+
+_PIXTRAL = msgspec.structs.replace(
+    _BEFORE, image=functools.partial(images.mistral, model="pixtral")
+)
 
 _SETTINGS = msgspec.structs.replace(RULES, opening=13)
 """Mistral Small 4 is told in every conversation how much it should reason."""
@@ -69,8 +77,20 @@ FAMILIES: tuple[Family, ...] = (
         output_worst=0.15,
     ),
     Family(
+        name="pixtral",
+        models=r"pixtral",
+        rules=_PIXTRAL,
+        vocabulary="cl100k_base",
+        factor=1.02,
+        digits=1,
+        foreign=0.55,
+        input_error=0.1,
+        output_error=0.1,
+        output_worst=0.1,
+    ),
+    Family(
         name="mistral v3",
-        models=r"pixtral|mistral-nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
+        models=r"mistral-nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
         rules=_BEFORE,
         vocabulary="cl100k_base",
         factor=1.02,
@@ -94,7 +114,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="mistral",
-        models=r"mi[sx]tral|ministral|magistral|codestral|devstral|pixtral|voxtral",
+        models=r"mi[sx]tral|ministral|magistral|codestral|devstral|voxtral",
         rules=RULES,
         vocabulary="cl100k_base",
         factor=1.02,

@@ -15,6 +15,7 @@ import functools
 
 from msgspec.structs import replace
 
+from tokenmeter.tokens import images
 from tokenmeter.tokens.families import Family
 from tokenmeter.tokens.plain import TOLD, Plain, tool_json
 
@@ -30,10 +31,11 @@ _DATED = replace(
     tool=1,
     written=functools.partial(tool_json, indent=4),
     called=6,
+    image=images.llama_3_2,
 )
 """The template since Llama 3.1 always has a system message, with two dates; it explains tools."""
 
-_LLAMA_4 = replace(_HEADERS, tools=646, tool=14, written=tool_json, called=21)
+_LLAMA_4 = replace(_HEADERS, tools=646, tool=14, written=tool_json, called=21, image=images.llama_4)
 """Servers of Llama 4 explain tools in many words, about 640; these are empirical."""
 
 _LLAMA_4_ON_BEDROCK = replace(_LLAMA_4, tools=76, called=15)
@@ -47,8 +49,11 @@ _CHATML = Plain(
     ending=1,
     called=10,
     thought=3,
+    image=functools.partial(images.qwen, model="qwen3"),
     sure=TOLD,
 )
+
+_QWEN_2 = replace(_CHATML, preamble=21, image=functools.partial(images.qwen, model="qwen2"))
 
 _DEEPSEEK = Plain(
     opening=1,
@@ -59,9 +64,12 @@ _DEEPSEEK = Plain(
     written=tool_json,
     recalls=False,
     ending=1,
-    called=17,
+    called=5,
     sure=TOLD,
 )
+"""One token for each speaker; since V3.1 five around a call, and 17 in R1, which writes more."""
+
+_R1 = replace(_DEEPSEEK, called=17)
 
 _DEEPSEEK_4 = replace(_DEEPSEEK, opening=81, tools=236, called=36, recalls=True)
 
@@ -79,6 +87,9 @@ _GLM = Plain(
 
 _KIMI = Plain(tools=4, tool=8, call=12, ending=1, called=4, sure=TOLD)
 
+_GEMMA = Plain(opening=1, message=5, ending=1, sure=TOLD)
+"""``<bos>``, and ``<start_of_turn>user``, a newline, the text, ``<end_of_turn>`` and a newline."""
+
 
 def _family(name: str, models: str, rules: Plain, error: float = 0.1, **more: object) -> Family:
     known = {"vocabulary": "cl100k_base", "foreign": 0.6, "output_worst": 0.05} | more
@@ -93,8 +104,8 @@ def _family(name: str, models: str, rules: Plain, error: float = 0.1, **more: ob
 
 
 FAMILIES: tuple[Family, ...] = (
-    _family("deepseek distilled", r"deepseek-r1-distill-llama", _DEEPSEEK),
-    _family("deepseek distilled qwen", r"deepseek-r1-distill-qwen", _DEEPSEEK, digits=1),
+    _family("deepseek distilled", r"deepseek-r1-distill-llama", _R1),
+    _family("deepseek distilled qwen", r"deepseek-r1-distill-qwen", _R1, digits=1),
     _family(
         "llama 4 on Bedrock", r"meta\.llama4", replace(_LLAMA_4, tools=90, called=15), error=0.2
     ),
@@ -102,16 +113,17 @@ FAMILIES: tuple[Family, ...] = (
     _family("llama 3.1", r"llama-?v?3[.p-][1-3]\b|nemotron-70b|hermes-[34]", _DATED),
     _family("llama 3", r"llama-?v?3(?!\d)", _HEADERS),
     _family("llama 2", r"llama|vicuna|tulu", Plain(opening=1), factor=1.14, digits=1, foreign=1.0),
-    _family("qwen 2", r"qwen-?[12]", replace(_CHATML, preamble=21), digits=1),
+    _family("qwen 2", r"qwen-?[12]", _QWEN_2, digits=1),
     _family("qwen", r"qwen|qwq|qvq", _CHATML, digits=1),
     _family("deepseek 4", r"deepseek-(v4|flash|pro)", _DEEPSEEK_4, error=0.3),
-    _family("deepseek reasoner", r"deepseek-reasoner|r1-0528", replace(_DEEPSEEK, answer=3)),
+    _family("deepseek reasoner", r"deepseek-reasoner|r1-0528", replace(_R1, answer=3)),
+    _family("deepseek r1", r"deepseek\S*\br1\b", _R1),
     _family("deepseek", r"deepseek", _DEEPSEEK),
     _family("glm 5", r"\bglm-5", replace(_GLM, opening=9)),
     _family("glm", r"\bglm\b|chatglm", _GLM),
     _family("kimi", r"\bkimi|moonshot", _KIMI),
     _family("minimax", r"minimax", Plain(preamble=22, sure=TOLD), error=0.3),
-    _family("gemma", r"gemma", Plain(opening=1, message=5, ending=1), error=0.2, digits=1),
+    _family("gemma", r"gemma", _GEMMA, error=0.2, digits=1),
     _family("phi", r"\bphi-?\d", Plain(message=3, answer=1), error=0.3),
     _family("granite", r"\bgranite", Plain(), error=0.3),
 )

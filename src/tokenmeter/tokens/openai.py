@@ -3,7 +3,7 @@
 Maximum outputs are those of https://developers.openai.com/api/docs/models and, for models that are
 no longer there, of https://platform.openai.com/docs/deprecations, read 2026-11-22. Vocabularies are
 those of tiktoken 0.14, https://github.com/openai/tiktoken/blob/main/tiktoken/model.py, which gives
-one to each family by the start of its name. What is around the text is in `openai_rules`.
+one to each family by the start of its name. What is around the text is in `openai_formats`.
 
 A name is anchored at both ends, with what gateways and clouds put before it (``openai/gpt-5``,
 ``openai.gpt-5.5``, ``ft:gpt-4o:…``): ``gpt-4`` inside the name of somebody else's model is none.
@@ -15,7 +15,7 @@ import msgspec
 
 from tokenmeter.tokens import functions
 from tokenmeter.tokens.families import Family, Rules
-from tokenmeter.tokens.openai_rules import (
+from tokenmeter.tokens.openai_formats import (
     CHAT,
     EARLY_CHAT,
     FIRST_CHAT,
@@ -23,9 +23,8 @@ from tokenmeter.tokens.openai_rules import (
     O_SERIES,
     OPEN,
     REASONING,
-    Texts,
-    Turns,
 )
+from tokenmeter.tokens.openai_rules import Texts, Turns
 
 _START = r"(?:^|[/.:@]|azure[-_])"
 _END = r"(?=$|[-@:/]\d|[-@:/](?:latest|preview|ca|eu|us)\b|:)"

@@ -31,6 +31,7 @@ from tokenmeter.dialects.content import (
     Written,
 )
 from tokenmeter.tokens.families import Family, Length, Weight
+from tokenmeter.tokens.images import Size, dimensions
 
 SLACK = 2
 """Tokens by which any number is unsure: of a template that changed, of a text that broke off."""
@@ -68,6 +69,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         ending: What ends an answer.
         called: Around each call of a tool in an answer.
         thought: Around reasoning in an answer.
+        image: What an image of a width and a height weighs.
         formats: Whether the model is told of a JSON schema that its answer must fit.
         sure: What is always counted of what an answer shows, wherever the model is served.
         doubt: Share by which all of this, and how tools are written, may be off.
@@ -86,6 +88,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
     ending: int = 0
     called: int = 0
     thought: int = 0
+    image: Callable[[Size], int] | None = None
     formats: bool = False
     sure: tuple[Written, ...] = SHOWN
     doubt: float = 0.4
@@ -97,10 +100,12 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         before = Counted.of(self._texts(prompt.messages[:-1]), family, length)
         tools = Counted.of(self._definitions(prompt), family, length)
         text, around = certain.tokens + before.tokens, tools.tokens + self._around(prompt)
-        parts = [part for message in prompt.messages for part in message.parts]
-        without = [*prompt.elsewhere, *chain.from_iterable(map(unweighed, parts))]
-        error = text * family.input_error + around * self.doubt
-        return weight(text + around + prompt.ids, error, certain.least, without)
+        parts = chain.from_iterable(message.parts for message in prompt.messages)
+        seen = list(chain.from_iterable(map(self._seen, parts)))
+        images = sum(tokens for tokens in seen if isinstance(tokens, int))
+        without = [*prompt.elsewhere, *(what for what in seen if isinstance(what, str))]
+        error = (text + images) * family.input_error + around * self.doubt
+        return weight(text + around + images + prompt.ids, error, certain.least, without)
 
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
@@ -114,6 +119,17 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
             without.append("hidden")
         error = text * family.output_error + around * self.doubt
         return weight(text + around, error, certain.least, without)
+
+    def _seen(self, part: Part) -> Iterator[int | str]:
+        """Weigh what of a part is no text, or name it."""
+        match part:
+            case Image():
+                size = dimensions(part) if self.image is not None else None
+                yield self.image(size) if self.image is not None and size is not None else "image"
+            case ToolResult():
+                yield from chain.from_iterable(map(self._seen, part.parts))
+            case _:
+                yield from unweighed(part)
 
     def _texts(self, messages: Iterable[Message]) -> Iterator[str]:
         for message in messages:

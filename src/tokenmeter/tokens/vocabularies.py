@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 
+_SEAM = re.compile(r"[^\W_](?=[\s.,;:!?()=。、，．！？；：「」（）])")  # noqa: RUF001
+"""A letter or number before something that no pattern joins to it: text cut there counts the same.
+"""
+
+
 class Published(NamedTuple):
     """A vocabulary as its vendor published it.
 
@@ -26,14 +31,21 @@ class Published(NamedTuple):
         sha256: The hash of the file of ranks.
         size: The highest token and one, special tokens included.
         pattern: Where text is cut before pairs are merged.
+        seam: Where a text may be cut in two that together count the same.
     """
 
     sha256: str
     size: int
     pattern: str
+    seam: re.Pattern[str] = _SEAM
 
 
 _WORD_END = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
+_TAG = (
+    r"</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i|u|s|sub|sup"
+    r"|code|a|html|body|img|span|bbox|ul|li|div|iframe|footer)>"
+)
 
 SHIPPED = {
     "cl100k_base": Published(
@@ -51,8 +63,16 @@ SHIPPED = {
         + _WORD_END
         + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     ),
+    "gemma": Published(
+        "2e58d7da4c430fe914d0be1af308ddcfe3abd922e3e09e927e9285c09bff570d",
+        256699,
+        rf"{_TAG}| {{2,31}}|\n{{1,31}}|\t{{1,31}}| ?(?:[^ \n\t<]|(?!{_TAG})<)+| ",
+        re.compile(r"[^ \n\t](?=[ \n\t])"),
+    ),
 }
-"""As in ``tiktoken_ext/openai_public.py`` of tiktoken 0.14 (MIT). Special tokens are left out: text
+"""OpenAI's as in ``tiktoken_ext/openai_public.py`` of tiktoken 0.14 (MIT). Gemma's is no list of
+ranks but pieces with scores, put in an order in which merging bytes does the same (``NOTICE.md``);
+its pattern cuts at what is a token whatever stands around it. Special tokens are left out: text
 that looks like one is text."""
 
 STANDS_IN = {
@@ -67,10 +87,6 @@ tokens alone, so that is exact; the others are those of models long gone, and it
 
 PIECE = 100_000
 """Characters that are encoded at once: with some 500,000 spaces tiktoken gives up."""
-
-_SEAM = re.compile(r"[^\W_](?=[\s.,;:!?()=。、，．！？；：「」（）])")  # noqa: RUF001
-"""A letter or number before something that no pattern joins to it: text cut there counts the same.
-"""
 
 _encodings: dict[str, Encoding] = {}
 _locks: dict[int, threading.Lock] = {}
@@ -98,10 +114,11 @@ def length(text: str, vocabulary: str) -> int:
     encode = (_encodings.get(vocabulary) or encoding(vocabulary)).encode
     if len(text) <= PIECE:
         return len(encode(text, disallowed_special=()))
-    return sum([len(encode(piece, disallowed_special=())) for piece in cut(text)])
+    seam = SHIPPED[shipped(vocabulary)].seam
+    return sum([len(encode(piece, disallowed_special=())) for piece in cut(text, seam=seam)])
 
 
-def cut(text: str, size: int = PIECE) -> Iterator[str]:
+def cut(text: str, size: int = PIECE, seam: re.Pattern[str] = _SEAM) -> Iterator[str]:
     """Cut a text into pieces of at most ``size`` characters, which together count the same.
 
     Only where there is no seam in half of that, in a run of letters or of spaces, it is cut
@@ -109,8 +126,8 @@ def cut(text: str, size: int = PIECE) -> Iterator[str]:
     """
     begin = 0
     while len(text) - begin > size:
-        seam = _SEAM.search(text, begin + size // 2, begin + size)
-        end = seam.end() if seam is not None else begin + size
+        found = seam.search(text, begin + size // 2, begin + size)
+        end = found.end() if found is not None else begin + size
         yield text[begin:end]
         begin = end
     yield text[begin:]
@@ -136,6 +153,6 @@ def _loaded(name: str) -> Encoding | None:
 def _built(name: str) -> Encoding:
     from tiktoken import Encoding
 
-    sha256, _, pattern = SHIPPED[name]
-    loaded = ranks.load(name, sha256)
-    return Encoding(name, pat_str=pattern, mergeable_ranks=loaded, special_tokens={})
+    found = SHIPPED[name]
+    loaded = ranks.load(name, found.sha256)
+    return Encoding(name, pat_str=found.pattern, mergeable_ranks=loaded, special_tokens={})

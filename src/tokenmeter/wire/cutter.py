@@ -50,11 +50,11 @@ class Cutter:
             return self._after(data)
         text, at = self._context + self._held + data, len(self._context)
         begin = at if self._passing else _event_at(text, at)
-        while end := _EMPTY_LINE.search(text, 0 if self._passing else begin):
-            if not self._passing and self._judge(text[begin : end.end()]):
-                return text[at:begin] + self._take_out(text, end.end())
+        while end := _end_of_event(text, 0 if self._passing else begin):
+            if not self._passing and self._judge(text[begin:end]):
+                return text[at:begin] + self._take_out(text, end)
             self._passing = False
-            begin = _event_at(text, end.end())
+            begin = _event_at(text, end)
         return self._keep(text, at, begin)
 
     def rest(self) -> bytes:
@@ -95,6 +95,15 @@ class Cutter:
             return data
         self._torn_end = False
         return data.removeprefix(b"\n")
+
+
+def _end_of_event(text: bytes, begin: int) -> int:
+    """Find where an event ends, the empty line included; 0 where it does not."""
+    if b"\r" not in text:  # as most servers send them: a search of bytes is many times faster
+        found = text.find(b"\n\n", begin)
+        return found + 2 if found >= 0 else 0
+    end = _EMPTY_LINE.search(text, begin)
+    return 0 if end is None else end.end()
 
 
 def _event_at(text: bytes, at: int) -> int:

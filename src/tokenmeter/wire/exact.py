@@ -30,8 +30,10 @@ REFUSALS = frozenset({400, 404, 406, 415, 422})
 found that support …", https://github.com/lastmile-ai/mcp-agent/issues/237, read 2026-11-22).
 """
 
-_VOUCHED = re.compile(r"^x-amz-|signature|digest|md5|sha-?256|hmac|idempotency|^content-encoding$")
-"""Headers of a request whose bytes must stay: signed, summed up, compressed, or sent only once."""
+_VOUCHED = re.compile(
+    r"^x-amz-|signature|digest|md5|sha-?256|hmac|idempotency|^(content|transfer)-encoding$"
+)
+"""Headers of a request whose bytes must stay: signed, summed up, encoded, or sent only once."""
 
 _BEARERS = ("", "bearer", "basic", "token", "api-key", "key")
 """Schemes of ``authorization`` that sign nothing; others may."""

@@ -67,12 +67,13 @@ class Asked:
         except BaseException as exc:
             self._lead_back(exc)
             raise
-        if response.status_code not in REFUSALS:
+        if getattr(response, "status_code", None) not in REFUSALS:
             return response
         self._asks = False
-        yield getattr(response, self._close)
+        with contextlib.suppress(library_of(response.__class__).TransportError):
+            yield getattr(response, self._close)
         response = yield functools.partial(send, *args, **kwargs)
-        if response.is_success:
+        if getattr(response, "is_success", False):
             self._exact.refused(self._sending.call.route.host)
         return response
 
@@ -83,9 +84,10 @@ class Asked:
         guard = self._exact.guard
         guard.run(_PLACE, self._restore, response)
         guard.run(_PLACE, self._cut, response)
-        if not self._sending.kwargs.get("stream"):
+        read = getattr(response, self._read, None)
+        if read is not None and not self._sending.kwargs.get("stream"):
             try:
-                yield getattr(response, self._read)
+                yield read
             except BaseException:
                 yield getattr(response, self._close)
                 raise

@@ -1,4 +1,4 @@
-"""The ranks of OpenAI's vocabularies, packed: half the size of the published files compressed.
+"""The ranks of vocabularies, packed: half the size of OpenAI's published files compressed.
 
 A packed file holds how many tokens there are, the length of each, and the tokens, in the order of
 their ranks; `unpack` gives the published file back bit by bit, which its hash proves. ``NOTICE.md``
@@ -29,7 +29,7 @@ def load(name: str, sha256: str) -> dict[bytes, int]:
     tokens = unpack(files(__name__).joinpath(f"{name}.packed").read_bytes())
     if hashlib.sha256(published(tokens)).hexdigest() != sha256:
         raise ConfigurationError(
-            f"the ranks of {name} that are installed are not those that OpenAI published: "
+            f"the ranks of {name} that are installed are not those that were published: "
             f"the file is damaged, so install tokenmeter again"
         )
     return dict(zip(tokens, itertools.count(), strict=False))
