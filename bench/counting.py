@@ -31,7 +31,6 @@ TARGET = 1.10
 MODEL, VOCABULARY = "gpt-4o", "o200k_base"
 
 CODE = inspect.getsource(textwrap) + inspect.getsource(argparse)
-PROSE = "Was it a car or a cat I saw? The quick brown fox jumps over the lazy dog, twice. " * 700
 
 
 class Row(NamedTuple):
@@ -65,10 +64,10 @@ def _cpu_s(arm: Call, calls: int) -> float:
 
 
 TEXTS = {
-    "a line, 80 characters": (PROSE[:80], 500, None),
-    "a page, 3,000 characters": (PROSE[:3_000], 40, TARGET),
-    "a file of code, 50,000": (CODE[:50_000], 2, TARGET),
-    "a book, 1,000,000": (((PROSE + CODE) * 20)[:1_000_000], 1, TARGET),
+    "a line, 80 characters": (CODE[:80], 500, None),
+    "a page, 3,000 characters": (CODE[:3_000], 40, TARGET),
+    "a file, 50,000": (CODE[:50_000], 2, TARGET),
+    "a book, 1,000,000": ((CODE * 20)[:1_000_000], 1, TARGET),
 }
 """A text of each size, how often it is counted in a round, and the target."""
 

@@ -144,6 +144,13 @@ def test_what_is_no_character_is_a_replacement_character() -> None:
 # What stands beside
 
 
+class City(pydantic.BaseModel):
+    city: str
+
+
+JSON_SCHEMA = City.model_json_schema()
+
+
 LOOK = {"name": "look", "description": "Looks."}
 
 
@@ -164,6 +171,13 @@ def test_tools_of_every_vendor_may_stand_beside_any_messages(tool: dict[str, Any
         assert read(given, tools=tool).tools == (found,)
 
 
+def test_tools_and_schemas_of_responses_make_a_request_one_of_responses() -> None:
+    flat = {"type": "json_schema", "name": "City", "schema": JSON_SCHEMA}
+    assert read("Hi", tools=[{"type": "function", **LOOK}]).form == "responses"
+    assert read("Hi", schema=flat).form == "responses"
+    assert read("Hi", tools=[{"type": "function", "function": LOOK}]).form is None
+
+
 @pytest.mark.parametrize(
     "system",
     ["Be brief.", [{"type": "text", "text": "Be brief."}], {"parts": [{"text": "Be brief."}]}],
@@ -171,13 +185,6 @@ def test_tools_of_every_vendor_may_stand_beside_any_messages(tool: dict[str, Any
 def test_a_system_prompt_is_read_in_every_vendors_way(system: Any) -> None:
     [first, *rest] = read([{"role": "user", "content": "Hi"}], system=system).messages
     assert (first.parts, rest) == ((Text("Be brief."),), [said("user", "Hi")])
-
-
-class City(pydantic.BaseModel):
-    city: str
-
-
-JSON_SCHEMA = City.model_json_schema()
 
 
 @pytest.mark.parametrize(
@@ -227,6 +234,8 @@ def test_a_whole_request_is_told_by_its_fields_and_says_the_model(request_: dict
         ({"model": "text-embedding-3-small", "input": "Once"}, ("Once",), 0),
         ({"model": "m", "input": ["Once", "upon"]}, ("Once", "upon"), 0),
         ({"model": "m", "input": [[1, 2], [3]]}, (), 3),
+        ({"model": "m", "texts": ["Once", "upon"]}, ("Once", "upon"), 0),
+        ({"model": "m", "query": "Once", "documents": ["upon"]}, ("Once", "upon"), 0),
     ],
 )
 def test_bare_texts_of_a_request_are_texts(

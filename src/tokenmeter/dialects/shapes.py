@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -45,11 +45,11 @@ _BLOCKS = {
     **dict.fromkeys(("input_text", "output_text", "input_image", "input_file"), RESPONSES),
     **dict.fromkeys(("image_url", "input_audio", "file", "refusal"), CHAT),
     **dict.fromkeys(("tool_use", "tool_result", "thinking", "redacted_thinking"), ANTHROPIC),
-    **dict.fromkeys(("image", "document", "search_result", "server_tool_use"), ANTHROPIC),
+    **dict.fromkeys(("image", "document", "search_result", "container_upload"), ANTHROPIC),
 }
 """Types of parts of a message that one format alone has."""
 
-_CHAT_ROLES = ("system", "developer", "tool", "function")
+_GOOGLES_VECTORS = "gemini_embeddings:GeminiEmbeddings"
 
 _REQUESTS = (
     ("max_tokens_to_sample", "anthropic_complete:AnthropicComplete"),
@@ -59,9 +59,17 @@ _REQUESTS = (
     ("anthropic_version", ANTHROPIC),
     ("message", "cohere:CohereChat"),
     ("texts", "cohere:CohereEmbed"),
+    ("query", "rerank:Rerank"),
+    ("generation_config", "gemini_interactions:GeminiInteractions"),
+    ("requests", _GOOGLES_VECTORS),
+    ("instances", _GOOGLES_VECTORS),
+    ("inputText", "bedrock_invoke:BedrockInvoke"),
     ("prompt", CHAT),
 )
 """Fields by which a request is told, beside those that need a closer look."""
+
+_ANTHROPICS = {"system", "thinking", "stop_sequences", "output_format", "output_config"}
+"""Fields of a request with messages that only Anthropic has."""
 
 
 class Asked(NamedTuple):
@@ -148,8 +156,6 @@ def _message_form(item: Any) -> str | None:
         return GEMINI
     if "type" in item:
         return RESPONSES
-    if "tool_calls" in item or item.get("role") in _CHAT_ROLES:
-        return CHAT
     return next(filter(None, map(_block_form, _list(item.get("content")))), None)
 
 
@@ -157,6 +163,8 @@ def _block_form(block: Any) -> str | None:
     if not isinstance(block, _DICT):
         return None
     kind = block.get("type")
+    if str(kind).endswith(("_tool_use", "_tool_result")):
+        return ANTHROPIC
     return CONVERSE if kind is None else _BLOCKS.get(kind)
 
 
@@ -168,9 +176,10 @@ def _request_form(request: dict[str, Any]) -> str | None:
         return EMBEDDINGS if _embeds(request) else RESPONSES
     if not isinstance(request.get("messages"), _LIST):
         return None
-    anthropic = "system" in request or "thinking" in request or "stop_sequences" in request
-    otherwise = ANTHROPIC if anthropic else CHAT
-    return form_of(request["messages"]) or _tools_form(_list(request.get("tools"))) or otherwise
+    told = form_of(request["messages"]) or _tools_form(_list(request.get("tools")))
+    if told is None or ITEMS[told] != "messages":
+        return ANTHROPIC if _ANTHROPICS.intersection(request) else CHAT
+    return told
 
 
 def _embeds(request: dict[str, Any]) -> bool:
@@ -188,15 +197,15 @@ def _list(value: Any) -> Sequence[Any]:
 def _with(prompt: Prompt, beside: Beside) -> Prompt:
     tools, system, schema = map(_plain, beside)
     if tools is not None:
-        prompt = replace(prompt, tools=(*prompt.tools, *_tools(tools)))
+        prompt = _with_tools(prompt, tools)
     if system is not None:
         prompt = replace(prompt, messages=(*_system(system), *prompt.messages))
     if schema is not None:
-        prompt = replace(prompt, schema=_schema(schema))
+        prompt = _with_schema(prompt, schema)
     return prompt
 
 
-def _tools(given: Any) -> Iterator[Tool]:
+def _with_tools(prompt: Prompt, given: Any) -> Prompt:
     tools = _list(given) or [given]
     if given and not all(isinstance(tool, _DICT) for tool in tools):
         raise CannotCountError(
@@ -205,7 +214,8 @@ def _tools(given: Any) -> Iterator[Tool]:
         )
     form = _tools_form(tools) or CHAT
     request = {"toolConfig": {"tools": tools}} if form == CONVERSE else {"tools": tools}
-    yield from _prompt(form, request).tools
+    found = _prompt(form, request)
+    return replace(prompt, tools=(*prompt.tools, *found.tools), form=prompt.form or found.form)
 
 
 def _tools_form(tools: Iterable[Any]) -> str | None:
@@ -218,7 +228,9 @@ def _tool_form(tool: Any) -> str | None:
         return ANTHROPIC
     if "toolSpec" in said:
         return CONVERSE
-    return GEMINI if said and "type" not in said and "name" not in said else None
+    if said.get("type") == "function" and "function" not in said:
+        return RESPONSES
+    return GEMINI if said and not {"type", "name", "function"}.intersection(said) else None
 
 
 def _system(given: Any) -> tuple[Any, ...]:
@@ -229,14 +241,18 @@ def _system(given: Any) -> tuple[Any, ...]:
     raise CannotCountError(f"system is a text, or blocks of text; got {given!r}")
 
 
-def _schema(given: Any) -> Tool | None:
+def _with_schema(prompt: Prompt, given: Any) -> Prompt:
     if not isinstance(given, _DICT):
         raise CannotCountError(
             f"schema is a JSON schema, a pydantic model or OpenAI's response_format; got {given!r}"
         )
-    if given.get("type") == "json_schema":  # as chat completions say it, or flat, as responses do
-        return _prompt(CHAT, {"response_format": {"json_schema": given, **given}}).schema
-    return Tool(str(given.get("title", "")), None, given, "json_schema", strict=True)
+    if given.get("type") != "json_schema":
+        schema = Tool(str(given.get("title", "")), None, given, "json_schema", strict=True)
+        return replace(prompt, schema=schema)
+    flat = "schema" in given  # as responses say it
+    asked = {"text": {"format": given}} if flat else {"response_format": given}
+    found = _prompt(RESPONSES if flat else CHAT, asked)
+    return replace(prompt, schema=found.schema, form=prompt.form or found.form)
 
 
 # Encoding and decoding
