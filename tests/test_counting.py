@@ -205,6 +205,15 @@ def test_the_first_count_is_right_and_quick_behind_a_proxy_that_never_answers(
     assert met == []
 
 
+def test_counting_nothing_loads_the_vocabulary_so_that_a_service_can_do_it_at_its_start() -> None:
+    program = (
+        "import tokenmeter; from tokenmeter.tokens import vocabularies; "
+        "tokenmeter.count('', 'gpt-5'); assert list(vocabularies._encodings) == ['o200k_base']"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+
+
 def test_naming_count_loads_no_vocabulary_and_no_tokenizer() -> None:
     program = "import sys, tokenmeter; tokenmeter.count; assert 'tiktoken' not in sys.modules"
     environment = {"PYTHONPATH": ":".join(sys.path)}

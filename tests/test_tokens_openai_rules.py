@@ -276,6 +276,15 @@ def test_what_was_certain_of_a_part_is_never_more_than_the_whole(
     assert left.least <= wrote(model, Piece("text", "0", text)).tokens
 
 
+def test_a_gateway_asks_models_that_reason_for_a_response() -> None:
+    assert wrote("openai/gpt-5", SAID).tokens == TEXT + 4
+    assert wrote("openai/gpt-5", SAID).without == ("reasoning",)
+    assert wrote("openai/gpt-4o", SAID).tokens == TEXT
+    asked = {"tools": (TOOL,)}
+    response = read("gpt-5", HI, form="responses", **asked)
+    assert read("openai/gpt-5", HI, **asked) == response
+
+
 def test_links_to_what_was_searched_are_not_certain() -> None:
     link = "([example.org](https://example.org/a/very/long/path?utm_source=openai))"
     cited = Piece("text", "0.0", f"It is sunny. {link} It will rain tomorrow, they say.")

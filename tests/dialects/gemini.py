@@ -243,7 +243,7 @@ EXCHANGES = [
         "an error in a stream",
         sse({**SAID, **HEAD, "usageMetadata": PARTIAL}, ERROR),
         {"input_tokens": 9, "output_tokens": 1},
-        FAILED | {"model": "gemini-2.5-pro", "response_id": "r1"},
+        FAILED | {"model": "gemini-2.5-pro", "response_id": "r1", "input_final": False},
         IN_STREAM,
     ),
     exchange(

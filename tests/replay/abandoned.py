@@ -103,7 +103,7 @@ def _wrong(event: UsageEvent, true: Counts) -> Iterator[str]:
     if event.output_provenance == "unknown":
         yield "output is unknown"
     if event.output_provenance == "estimated" and event.status != "completed":
-        yield "output is estimated"  # only one that has ended, and whose usage was to follow, may be
+        yield "output is estimated"  # only one that has ended may be
 
 
 def main() -> int:

@@ -214,9 +214,9 @@ def pieces(data: bytes) -> Iterator[Piece]:
         return
     for choice in decode(_ANSWER, data).choices or ():
         key = str(choice.index)
-        if choice.text:
-            yield Piece("text", key, choice.text)
         said = choice.delta or choice.message  # some send both, and the message repeats
+        if choice.text and (said is None or not said.content):  # Together repeats what it says
+            yield Piece("text", key, choice.text)
         if said is not None:
             yield from _reasoned(key, said)
             yield from _written(key, said)

@@ -106,6 +106,9 @@ encrypted. Empirical, on thinking that was shown whole and on reported numbers o
 ROUNDING, OF_A_NAMED = 4, 0.25
 """How far an estimate can be off beside its share, and the share of a call of a certain tool."""
 
+INPUT_WORST, OUTPUT_WORST = 0.45, 0.1 if claude.IS_EXACT else 0.45
+"""Share by which an estimate is ever too high: an input also by an older system prompt of tools."""
+
 SLACK = 3
 """By how many tokens the end of a text that was cut off can be counted too high."""
 
@@ -129,7 +132,7 @@ class Claude:
         tokens += sum([length(thought) for thought in self._thoughts(prompt)])
         without = (*prompt.elsewhere, *(name for part in parts for name in _unweighed(part)))
         certain = tokens - self.template.prompt if "context_management" not in without else 0
-        least = certain * (1 - family.output_worst)
+        least = certain * (1 - INPUT_WORST)
         return _weight(tokens, family.input_error, least, without)
 
     def _around(self, prompt: Prompt) -> int:
@@ -330,7 +333,7 @@ def _family(
         length=functools.partial(claude.length, version=template.version),
         input_error=0.2 if new else 0.15,
         output_error=0.15 if new else 0.1,
-        output_worst=0.45,
+        output_worst=OUTPUT_WORST,
         max_output=longest,
         reasons=template.summarises,
     )

@@ -37,6 +37,7 @@ class Turns:
 
     def read(self, prompt: Prompt, family: Family, length: Length) -> Weight:
         """Weigh what a request gives the model to read."""
+        prompt = _as_sent(prompt, family)
         reader = Reader(self._form, prompt, family.model, length)
         told = reader.told()
         style = self._styles.get(prompt.form or "", self._style)
@@ -52,9 +53,20 @@ class Turns:
     def wrote(self, answer: Answer, family: Family, length: Length) -> Weight:
         """Weigh what an answer holds."""
         asked = answer.asked or Prompt()
-        tokens = sum(wrote(parts, asked, self._form, length) for parts in answers_of(answer, asked))
+        sent = _as_sent(asked, family)
+        tokens = sum(wrote(parts, sent, self._form, length) for parts in answers_of(answer, asked))
         weight = weighed(tokens, answer, family, length)
         if family.reasons and may_hide(answer, asked):
             without = tuple(dict.fromkeys((*weight.without, "reasoning")))
             return msgspec.structs.replace(weight, without=without)
         return weight
+
+
+def _as_sent(prompt: Prompt, family: Family) -> Prompt:
+    """Say how OpenAI is asked: by gateways, for models that reason, always for a response.
+
+    Found in recorded traffic of two that put ``openai/`` before the name.
+    """
+    if family.reasons and family.model.startswith("openai/"):
+        return msgspec.structs.replace(prompt, form=RESPONSES)
+    return prompt

@@ -22,6 +22,6 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.5,
         output_error=0.5,
         output_worst=0.5,
-        reasons=True,
+        is_guess=True,
     ),
 )
