@@ -24,7 +24,7 @@ import tokenmeter.dialects
 from dialects import Exchange, compact
 from test_dialect_contract import EXAMPLES, ODD, each, mutated, route_of
 from tokenmeter.dialects import Dialect
-from tokenmeter.dialects.content import Piece, Prompt, Written
+from tokenmeter.dialects.content import Other, Piece, Prompt, Written
 from tokenmeter.providers import FORMATS
 from tokenmeter.wire.body import pieces
 
@@ -263,3 +263,21 @@ def test_what_is_nested_too_deeply_cannot_be_read(name: str) -> None:
         body = before * depth + b"1" + after * depth
         check_prompt(DIALECTS[name], body)
         check_pieces(DIALECTS[name], body)
+
+
+NO_BASE64 = {
+    "gemini:Gemini": {"contents": [
+        {"parts": [{"inline_data": {"mime_type": "text/plain", "data": "é"}}]},
+    ]},
+    "bedrock_converse:BedrockConverse": {"messages": [
+        {"content": [{"document": {"format": "txt", "source": {"bytes": "é"}}}]},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_BASE64)
+def test_a_document_that_is_no_base64_is_no_text(name: str) -> None:
+    prompt = DIALECTS[name].prompt(compact(NO_BASE64[name]))
+    assert prompt is not None
+    [[part]] = [message.parts for message in prompt.messages]
+    assert isinstance(part, Other)

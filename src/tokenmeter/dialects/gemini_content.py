@@ -12,7 +12,6 @@ call is told from others by its own text, and from equal ones beside it by its n
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -272,7 +271,7 @@ def media(mime: str | None, data: str | None, uri: str | None, detail: str | Non
 def _text_in(source: str) -> str | None:
     try:
         return base64.b64decode(source.partition(",")[2] + "==").decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return None
 
 
