@@ -180,3 +180,28 @@ def test_streams_that_ask_for_no_usage_are_counted_exactly_where_the_meter_asks(
         sum(e.input_tokens or 0 for e in events), sum(e.output_tokens or 0 for e in events)
     )
     assert counted == exact.counted_by_server()
+
+
+def test_what_the_server_counted_of_streams_that_were_left_lies_between_the_bounds(
+    uncached: Metered,
+) -> None:
+    for left_after in (1, 4, 8):
+        known, before = len(uncached.events()), uncached.counted_by_server()
+        with uncached.openai.chat.completions.create(
+            model="smollm2",
+            messages=[{"role": "user", "content": QUESTIONS[0]}],
+            max_tokens=ANSWER_TOKENS,
+            stream=True,
+        ) as chunks:
+            for _ in range(left_after):
+                next(chunks)
+        while uncached.model.metrics()["requests_processing"]:
+            pass
+        after = uncached.counted_by_server()
+        event = uncached.events()[known]
+        assert (event.status, event.input_provenance) == ("abandoned", "estimated")
+        assert event.output_provenance == "partial"
+        read = after.prompt - before.prompt
+        assert abs((event.input_tokens or 0) - read) <= (event.input_tokens_error or 0)
+        assert event.output_tokens_max == ANSWER_TOKENS
+        assert (event.output_tokens or 0) <= after.predicted - before.predicted <= ANSWER_TOKENS
