@@ -158,7 +158,7 @@ def play(
 ) -> Played:
     """Have a scenario act with a server, a session and a meter of its own."""
     events: list[UsageEvent] = []
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     server: list[Server] = []
 
     async def scene() -> Any:

@@ -506,7 +506,7 @@ def test_a_bad_body_reaches_the_sdk_as_it_would_without_the_meter(
 def test_a_bad_event_in_a_stream_reaches_the_sdk_as_it_would_without_the_meter(
     name: str, server: ModelServer, events: list[UsageEvent]
 ) -> None:
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     body = b"data: " + BODIES[name].replace(b"\n", b" ") + b"\n\n" + STREAM
     answer = Answer(body=body, headers={"content-type": "text/event-stream"}, chunk_size=11)
 

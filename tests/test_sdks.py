@@ -341,7 +341,7 @@ def test_a_call_through_an_sdk_is_one_exact_event(
     pytest.importorskip(sdk.module)
     mode = ASYNCIO if is_async else SYNC
     events: list[UsageEvent] = []
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     with served(sdk) as url:
         if seam == "wrap":
             client = sdk.make(url, is_async)

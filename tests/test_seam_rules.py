@@ -878,7 +878,7 @@ def test_streams_still_open_at_exit_become_abandoned_before_exporters_close(tmp_
         """,
         LEDGER=str(path),
     )
-    assert out.splitlines() == ["abandoned unknown", "abandoned unknown", "closed"]
+    assert out.splitlines() == ["abandoned partial", "abandoned partial", "closed"]
     assert path.read_bytes().count(b'"status":"abandoned"') == 2
 
 

@@ -23,7 +23,7 @@ def events() -> list[UsageEvent]:
 
 @pytest.fixture
 def meter(events: list[UsageEvent]) -> Iterator[Meter]:
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     yield meter
     assert meter.stats()["guard"] == {}
     meter.shutdown()

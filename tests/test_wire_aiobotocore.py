@@ -97,7 +97,7 @@ def play(
 ) -> tuple[Any, list[UsageEvent]]:
     """Run a scenario with a client; give what came of it and the events."""
     events: list[UsageEvent] = []
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
 
     async def run(server: Bedrock) -> Any:
         with attribute(user="ada"):

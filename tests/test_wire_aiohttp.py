@@ -400,7 +400,7 @@ def test_the_method_of_a_metered_session_keeps_its_name_and_signature() -> None:
 def test_chunks_reach_the_reader_when_the_server_sent_them() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(HELD).running() as server, aiohttp.ClientSession() as session:
             meter.wrap(session)
             response = await session.post(server.url + PATH)
@@ -419,7 +419,7 @@ def test_a_chunk_is_never_held_back_for_the_event() -> None:
 
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             response = await meter.wrap(session).post(server.url + PATH)
             await response.content.wait_eof()
@@ -661,7 +661,7 @@ def test_a_response_that_is_dropped_unread_is_abandoned(arrived: bool) -> None:
 def test_a_response_that_arrived_and_is_dropped_is_said_at_once() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             response = await meter.wrap(session).post(server.url + PATH, json={"model": "m"})
             await response.content.wait_eof()
@@ -679,7 +679,7 @@ def test_a_response_that_arrived_and_is_dropped_is_said_at_once() -> None:
 def test_a_stream_that_is_still_open_when_the_meter_is_shut_down_is_abandoned() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(HELD).running() as server, aiohttp.ClientSession() as session:
             response = await meter.wrap(session).post(server.url + PATH)
             await response.content.readline()
@@ -1122,7 +1122,7 @@ def test_hooks_come_off_in_any_order(first: str, order: str) -> None:
     async def scene() -> None:
         before = aiohttp.ClientSession.__dict__["_request"]
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             url = server.url + PATH
 
@@ -1148,7 +1148,7 @@ def test_hooks_come_off_in_any_order(first: str, order: str) -> None:
 def test_a_hook_that_somebody_patched_over_passes_through_after_the_undo() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             ours = meter.wrap(session)._request
 
@@ -1169,7 +1169,7 @@ def test_a_hook_that_somebody_patched_over_passes_through_after_the_undo() -> No
 def test_a_session_that_somebody_patched_before_is_metered_and_restored() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             plain = session._request
 
@@ -1191,8 +1191,8 @@ def test_two_meters_on_one_session_say_one_event() -> None:
         outer: list[UsageEvent] = []
         inner: list[UsageEvent] = []
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
-            Meter([inner.append]).wrap(session)
-            Meter([outer.append]).wrap(session)
+            Meter([inner.append], estimates=False).wrap(session)
+            Meter([outer.append], estimates=False).wrap(session)
             await (await session.post(server.url + PATH)).read()
             assert (len(outer), len(inner)) == (1, 0)
 
@@ -1202,7 +1202,7 @@ def test_two_meters_on_one_session_say_one_event() -> None:
 def test_a_disabled_meter_leaves_responses_alone() -> None:
     async def scene() -> None:
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         async with Server(STREAMED).running() as server, aiohttp.ClientSession() as session:
             meter.wrap(session)
             with tokenmeter.disabled():
@@ -1227,7 +1227,7 @@ def test_an_exporter_that_uses_aiohttp_in_an_instrumented_process_makes_no_event
                 events.append(event)
                 sent.append(asyncio.create_task(send()))
 
-            with Meter([export]).instrument():
+            with Meter([export], estimates=False).instrument():
                 await (await session.post(server.url + PATH)).read()
                 assert await sent[0] == STREAM
             assert (len(events), len(sent)) == (1, 1)
@@ -1262,7 +1262,7 @@ def test_an_answer_from_an_http_cache_costs_nothing() -> None:
         scene.session.__dict__["_request"] = cached
         Meter().wrap(scene.session)
         events: list[UsageEvent] = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         meter.wrap(scene.session)
         assert await scene.post() is Cached
         return [(e.cached, e.input_provenance, e.status) for e in events]
@@ -1281,7 +1281,7 @@ def test_a_response_of_another_kind_is_left_alone_and_the_call_counts_as_unknown
 
         scene.session.__dict__["_request"] = odd
         events: list[UsageEvent] = []
-        meter = Meter([events.append], providers={"127.0.0.1": "mine"})
+        meter = Meter([events.append], estimates=False, providers={"127.0.0.1": "mine"})
         meter.wrap(scene.session)
         assert await scene.post() is Odd
         assert meter.stats()["guard"] == {}
@@ -1338,7 +1338,7 @@ def test_httpx_over_aiohttp_is_one_event_of_the_outer_seam(library: Any, streame
 
     for wiring in WIRINGS:
         events: list[UsageEvent] = []
-        with wired(Meter([events.append]), wiring) as metered:
+        with wired(Meter([events.append], estimates=False), wiring) as metered:
             asyncio.run(scene(metered))
         assert [counted(e) for e in events] == [COUNTED]
 
@@ -1438,7 +1438,7 @@ def test_the_local_model_server_is_metered_exactly() -> None:
             await scene(server, meter.wrap(session))
 
     events: list[UsageEvent] = []
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     with ModelServer() as server:
         asyncio.run(main(server))
         assert [(e.input_tokens, e.output_tokens, e.status) for e in events] == [
@@ -1486,7 +1486,7 @@ def test_sessions_are_metered_whether_aiohttp_was_imported_before_or_after(when:
         {imports[0]}
         from tokenmeter import Meter
         events = []
-        undo = Meter([events.append]).instrument()
+        undo = Meter([events.append], estimates=False).instrument()
         {imports[1]}
         from tokenmeter.testing import ModelServer
 

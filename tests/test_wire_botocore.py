@@ -68,7 +68,7 @@ class Stage:
     def __init__(self, server: Bedrock) -> None:
         self.server = server
         self.events: list[UsageEvent] = []
-        self.meter = Meter([self.events.append])
+        self.meter = Meter([self.events.append], estimates=False)
         self._undo: Any = None
         self._clients: list[Any] = []
 

@@ -75,7 +75,7 @@ def events() -> list[UsageEvent]:
 @pytest.fixture
 def meter(events: list[UsageEvent]) -> Iterator[Meter]:
     before = hooked()
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     yield meter
     assert meter.stats()["guard"] == {}, "nothing failed behind the test's back"
     meter.shutdown()
@@ -221,7 +221,7 @@ def play(
 ) -> tuple[Any, list[UsageEvent]]:
     """Send one request over a wiring; give what its caller saw, and the events."""
     events: list[UsageEvent] = []
-    meter = Meter([events.append])
+    meter = Meter([events.append], estimates=False)
     with (
         RawServer(answer() if callable(answer) else answer) as server,
         wired(wiring, meter, way.client(server.url)) as client,
@@ -697,7 +697,7 @@ def test_an_exception_of_the_callers_own_reaches_the_caller_as_the_same_object(
     library: Way, events: list[UsageEvent]
 ) -> None:
     boom = RuntimeError("mine")
-    meter = Meter([events.append], providers={"127.0.0.1": "mine"})
+    meter = Meter([events.append], estimates=False, providers={"127.0.0.1": "mine"})
 
     def body() -> Iterator[bytes]:
         yield b"{"
@@ -1214,7 +1214,7 @@ def test_a_method_outliving_its_client_says_so(library: Way, meter: Meter) -> No
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_hooks_are_taken_off_in_any_order(library: Way, order: tuple[int, ...]) -> None:
     before, others = hooked(), ([], [])
-    meters = [Meter([events.append]) for events in others]
+    meters = [Meter([events.append], estimates=False) for events in others]
     with RawServer(*[plain()] * 4) as server:
         client = library.client(server.url)
         meters[0].wrap(client)
@@ -1277,7 +1277,7 @@ def test_what_an_exporter_sends_is_no_event(library: Way) -> None:
             events.append(event)
             library.post(client, server.url)
 
-        meter = Meter([export])
+        meter = Meter([export], estimates=False)
         with meter.instrument():
             library.whole(library.post(client, server.url, stream=True))
         library.close(client)
@@ -1292,7 +1292,7 @@ def test_streams_dropped_inside_an_exporter_are_not_lost(library: Way) -> None:
         events.append(event)
         dropped.clear()
 
-    meter = Meter([export])
+    meter = Meter([export], estimates=False)
     with RawServer(STREAMED, plain()) as server:
         client = meter.wrap(library.client(server.url))
         dropped.append(library.post(client, server.url, stream=True))
@@ -1376,7 +1376,7 @@ def test_a_forked_child_leaves_the_open_streams_to_its_parent() -> None:
         answer = [head("transfer-encoding: chunked", "connection: close"),
                   *chunked(*[sse(event) for event in chat_events()])]
         events = []
-        meter = Meter([events.append])
+        meter = Meter([events.append], estimates=False)
         with RawServer(answer, answer) as server, requests.Session() as session:
             meter.wrap(session)
             opened = session.post(server.url, json=ASKED, stream=True)
@@ -1422,4 +1422,4 @@ def test_streams_open_at_exit_are_abandoned_and_libraries_imported_later_are_met
         assert not hasattr(requests.Session.send, "__wrapped__")
         """
     )
-    assert out.splitlines() == ["completed 5", "abandoned None", "closed"]
+    assert out.splitlines() == ["completed 5", "abandoned 8", "closed"]

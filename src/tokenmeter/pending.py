@@ -38,6 +38,10 @@ class Pending:
     def start(self) -> None:
         """Have the worker running; called where a job may follow, never in a finaliser."""
         if self._worker is None:
+            # tiktoken wants it, and while an interpreter ends it can no longer be imported; streams
+            # that are open then are estimated all the same.
+            import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
             self._worker = threading.Thread(target=self._work, name="tokenmeter", daemon=True)
             self._worker.start()
 
