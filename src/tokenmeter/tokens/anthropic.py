@@ -300,29 +300,30 @@ def _arguments(said: str) -> tuple[list[str], list[str]]:
 
 _HALF, _ONCE, _TWICE = 4096, 64_000, 128_000
 
-_MODELS: tuple[tuple[str, str, Template, tuple[int, int], int], ...] = (
+_MODELS: tuple[tuple[str, str, Template, tuple[int, int], int | None], ...] = (
     ("claude-4.8", r"claude-(\w+-)?4[.-]8(?!\d)", NEW, (290, 410), _TWICE),
     ("claude-4.7", r"claude-(\w+-)?4[.-]7(?!\d)", OPUS_4_7, (675, 804), _TWICE),
     ("claude-4.6", r"claude-(\w+-)?4[.-]6(?!\d)", LATE, (497, 589), _TWICE),
     ("claude-4.5", r"claude-(\w+-)?4[.-]5(?!\d)", OLD, (496, 588), _ONCE),
     ("claude-4", r"claude-(\w+-)?4(?!\d)", OLD, (313, 315), _ONCE),
-    ("claude-3.7", r"claude-(\w+-)?3[.-]7", FIRST, (346, 313), _TWICE),
+    ("claude-3.7", r"claude-(\w+-)?3[.-]7", FIRST, (346, 313), 131_072),
     ("claude-3.5-haiku", r"claude-(3[.-]5-haiku|haiku-3[.-]5)", FIRST, (264, 355), 8192),
     ("claude-3.5-june", r"claude-3[.-]5-sonnet.*20240620", FIRST, (294, 261), 8192),
     ("claude-3.5", r"claude-(\w+-)?3[.-]5", FIRST, (346, 313), 8192),
     ("claude-3-opus", r"claude-(3-opus|opus-3)", FIRST, (530, 281), _HALF),
     ("claude-3-sonnet", r"claude-(3-sonnet|sonnet-3)", FIRST, (159, 235), _HALF),
     ("claude-3-haiku", r"claude-(\w+-)?3", FIRST, (264, 340), _HALF),
-    ("claude-2", r"claude-(instant|v?[12](?!\d))", LEGACY, (346, 313), _HALF),
+    ("claude-2", r"claude-(instant|v?[12](?!\d))", LEGACY, (346, 313), 8191),
     ("claude-sonnet-5", r"claude-(sonnet-5|5-sonnet)", NEW, (354, 474), _TWICE),
-    ("claude-5", r"claude", NEW, (286, 406), _TWICE),
+    ("claude-5", r"claude-(\w+-)?5(?!\d)|claude-mythos", NEW, (286, 406), _TWICE),
+    ("claude", r"claude", NEW, (286, 406), None),
 )
 """Name, pattern, template, the tools' system prompt where calls are free and where one is forced,
 the longest answer. The last is the newest generation; what nobody knows yet is counted like it."""
 
 
 def _family(
-    name: str, models: str, template: Template, tools: tuple[int, int], longest: int
+    name: str, models: str, template: Template, tools: tuple[int, int], longest: int | None
 ) -> Family:
     new = template.version == claude.NEW
     return Family(

@@ -7,7 +7,10 @@ call are billed as short JSON, and tools where none may be called.
 Its vocabulary of 256k tokens is not shipped here. Empirical, on the repositories that were fitted
 on: o200k_base has as many tokens, once each digit is one; of the first ``command`` 1.03.
 
-Maximum outputs are those of the model pages of https://docs.cohere.com, read 2026-11-22.
+The longest answer of the first ``command`` is 4k (https://docs.cohere.com/docs/command-beta; 4,096 in
+litellm 1.109). The later ones have open weights: at Cohere an answer has 32,000 tokens at most
+(https://docs.cohere.com/docs/command-a-reasoning) or fewer, elsewhere the context window is the
+bound, which is 256,000 for the largest (the same page and litellm; all read 2026-11-23).
 """
 
 from __future__ import annotations
@@ -52,6 +55,9 @@ def _defined(tool: Tool) -> str:
 _TEXT = Plain(message=0, answer=0, written=_defined, recalls=False, called=1)
 RULES = Billed()
 
+CONTEXT = 256_000
+"""The largest context window."""
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="cohere embeddings",
@@ -69,7 +75,7 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.15,
         output_error=0.1,
         output_worst=0.15,
-        max_output=32_000,
+        max_output=CONTEXT,
     ),
     Family(
         name="cohere command",
@@ -90,6 +96,6 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.15,
         output_error=0.1,
         output_worst=0.15,
-        max_output=8_192,
+        max_output=CONTEXT,
     ),
 )

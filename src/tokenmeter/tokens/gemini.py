@@ -221,6 +221,8 @@ def _family(
     )
 
 
+_LATEST = Gemini(Declared(), 1, called=2, letters=4.8, head=130, recalls=True)
+
 FAMILIES: tuple[Family, ...] = (
     _family(
         "google embeddings",
@@ -235,6 +237,13 @@ FAMILIES: tuple[Family, ...] = (
         r"gemini-(1|pro(-vision)?$|ultra$)",
         Gemini(_TEXTS),
         8192,
+        reasons=False,
+    ),
+    _family(
+        "gemini 2 in images and sound",
+        r"gemini-2\.0.*(image|live)",
+        Gemini(_TEXTS),
+        65536,
         reasons=False,
     ),
     _family(
@@ -256,10 +265,7 @@ FAMILIES: tuple[Family, ...] = (
         output_error=0.05,
         output_worst=0.05,
     ),
-    _family(
-        "gemini 3",
-        r"gemini",
-        Gemini(Declared(), 1, called=2, letters=4.8, head=130, recalls=True),
-        65536,
-    ),
+    _family("gemini 3", r"gemini-3", _LATEST, 65536),
+    _family("gemini 4", r"gemini-4", _LATEST, 1_048_576),
+    _family("gemini", r"gemini", _LATEST, None),
 )
