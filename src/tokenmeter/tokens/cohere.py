@@ -7,10 +7,11 @@ call are billed as short JSON, and tools where none may be called.
 Its vocabulary of 256k tokens is not shipped here. Empirical, on the repositories that were fitted
 on: o200k_base has as many tokens, once each digit is one; of the first ``command`` 1.03.
 
-The longest answer of the first ``command`` is 4k (https://docs.cohere.com/docs/command-beta; 4,096 in
-litellm 1.109). The later ones have open weights: at Cohere an answer has 32,000 tokens at most
-(https://docs.cohere.com/docs/command-a-reasoning) or fewer, elsewhere the context window is the
-bound, which is 256,000 for the largest (the same page and litellm; all read 2026-11-23).
+The longest answer of the first ``command`` is 4k (https://docs.cohere.com/docs/command-beta; 4,096
+in litellm 1.109). The later ones have open weights: Cohere lets them write 8,000 tokens, Command A
+Reasoning 32,000 and Command A+ 64,000, but whoever else serves them may let them fill their context
+window, so that is the bound: 256,000 for the largest
+(https://docs.cohere.com/docs/command-a-reasoning and litellm; all read 2026-11-23).
 """
 
 from __future__ import annotations

