@@ -14,7 +14,8 @@ Sources, read 2026-11-23; a number is empirical where this says so.
 - Claude: https://docs.anthropic.com/en/docs/vision says the limit of 1,568 pixels and about 1,600
   tokens; patches of 28 pixels are seen in the data set below, the limits of the newer models in
   https://github.com/vercel-labs/agent-browser/discussions/2318.
-- Gemini: https://ai.google.dev/gemini-api/docs/tokens and /media-resolution. That 2.0 reads the
+- Gemini: tiles by https://github.com/BerriAI/litellm/issues/3269, after Google's guide; budgets by
+  https://ai.google.dev/gemini-api/docs/media-resolution (not its table). That 2.0 reads the
   whole image beside its tiles, and that 1.5 and 2.5 read every image as one, is empirical. That 3
   lays a grid into its budget is seen in
   https://huggingface.co/datasets/JOHNISKING/image-token-cost, as is that GPT-6 reads large images.
@@ -24,8 +25,7 @@ Sources, read 2026-11-23; a number is empirical where this says so.
   choice of tiles is general knowledge); Llama 3.2:
   https://docs.together.ai/docs/vision-overview.
 - Qwen: ``smart_resize`` of qwen-vl-utils 0.0.14.
-- Grok: tiles of 448 pixels and 256 tokens are general knowledge; the vendor's guide of today
-  (https://docs.x.ai/developers/model-capabilities/images/understanding) was not read to its end.
+- Grok: https://github.com/xn1cklas/tokenlens/issues/7, after the vendor's guide of 2025.
 """
 
 from __future__ import annotations
