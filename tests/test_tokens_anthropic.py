@@ -87,11 +87,18 @@ TOOL = Tool("weather", "tells it", SCHEMA)  # JSON with spaces: seven words
         ("claude-opus-5", "claude-5"),
         ("claude-opus-5-5", "claude-5"),
         ("claude-fable-5", "claude-5"),
-        ("claude-of-tomorrow-9", "claude-5"),
+        ("claude-mythos-preview", "claude-5"),
+        ("claude-of-tomorrow-9", "claude"),
     ],
 )
 def test_a_name_finds_its_family(model: str, family: str) -> None:
     assert family_of(model).name == family
+
+
+def test_an_answer_is_bounded_where_a_source_says_how_long_it_can_be() -> None:
+    models = ("claude-opus-5-5", "claude-sonnet-4-6", "claude-3-7-sonnet", "claude-of-tomorrow-9")
+    limits = [family_of(model).max_output for model in models]
+    assert limits == [128_000, 128_000, 131_072, None]
 
 
 def test_a_message_has_a_frame_around_it() -> None:

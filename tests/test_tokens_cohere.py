@@ -46,14 +46,14 @@ def test_reasoning_in_an_answer_is_said_to_be_missing() -> None:
     assert (weight.tokens, weight.without) == (TOKENS, ("hidden",))
 
 
-def test_maximum_outputs_are_those_of_the_documentation() -> None:
+def test_an_answer_of_open_weights_is_bounded_by_the_context_window() -> None:
     limits = {
         name: family_of(name).max_output
         for name in ("command", "command-r", "command-a-reasoning-08-2025", "embed-v4.0")
     }
     assert limits == {
         "command": 4_096,
-        "command-r": 8_192,
-        "command-a-reasoning-08-2025": 32_000,
+        "command-r": 256_000,
+        "command-a-reasoning-08-2025": 256_000,
         "embed-v4.0": None,
     }

@@ -45,12 +45,14 @@ def read(prompt: Prompt, model: str) -> int:
         ("gemini-1.5-flash", "gemini 1"),
         ("gemini-pro", "gemini 1"),
         ("models/gemini-2.0-flash-001", "gemini 2"),
+        ("gemini-2.0-flash-exp-image-generation", "gemini 2 in images and sound"),
         ("gemini-2.0-flash-thinking-exp", "gemini 2.0 thinking"),
         ("google/gemini-2.5-flash", "gemini 2.5"),
         ("publishers/google/models/gemini-2.5-pro", "gemini 2.5"),
         ("gemini-2.5-flash-image", "gemini 2.5 image"),
         ("gemini-3-flash-preview", "gemini 3"),
-        ("gemini-flash-latest", "gemini 3"),
+        ("gemini-4-argon", "gemini 4"),
+        ("gemini-flash-latest", "gemini"),
         ("gemini-embedding-001", "google embeddings"),
         ("text-embedding-004", "google embeddings"),
         ("gemma3:1b", "gemma"),
@@ -60,6 +62,12 @@ def read(prompt: Prompt, model: str) -> int:
 def test_a_model_belongs_to_a_family(model: str, family: str) -> None:
     found = family_of(model)
     assert (found.name, found.vocabulary) == (family, "gemma")
+
+
+def test_an_answer_is_bounded_where_a_source_says_how_long_it_can_be() -> None:
+    models = ("gemini-2.0-flash", "gemini-3-pro", "gemini-4-argon", "gemini-flash-latest")
+    limits = [family_of(model).max_output for model in models]
+    assert limits == [8_192, 65_536, 1_048_576, None]
 
 
 def test_embeddings_of_openai_are_none_of_googles() -> None:

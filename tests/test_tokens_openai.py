@@ -14,7 +14,8 @@ NAMES = {
     "gpt-4o transcribe": ("gpt-4o-mini-transcribe",),
     "gpt-4.1": ("gpt-4.1", "gpt-4.1-nano-2025-04-14", "azure/gpt-4.1-mini"),
     "gpt-4.5": ("gpt-4.5-preview",),
-    "gpt-4": ("gpt-4", "gpt-4-0613", "gpt-4-32k"),
+    "gpt-4": ("gpt-4", "gpt-4-0613"),
+    "gpt-4 32k": ("gpt-4-32k", "gpt-4-32k-0613"),
     "gpt-4 turbo": ("gpt-4-turbo-2024-04-09", "gpt-4-1106-preview", "gpt-4-vision-preview"),
     "gpt-3.5": ("gpt-3.5-turbo", "gpt-35-turbo", "gpt-35-turbo-16k", "GPT-3.5-Turbo-0125"),
     "gpt-3.5 of March 2023": ("gpt-3.5-turbo-0301",),
@@ -23,6 +24,7 @@ NAMES = {
     "gpt-5 pro": ("gpt-5-pro-2025-10-06",),
     "gpt-5 chat": ("gpt-5-chat-latest", "gpt-5.1-chat-latest"),
     "gpt-5.x": ("gpt-5.1", "gpt-5.1-codex-max", "openai.gpt-5.5", "gpt-5.6-sol", "gpt-5.4-mini"),
+    "gpt-5 of tomorrow": ("gpt-5.7", "gpt-5.60-mini"),
     "o3 and o4": ("o3", "o3-pro", "o4-mini-2025-04-16", "o4-mini-deep-research-2025-06-26"),
     "o1 and o3-mini": ("o1", "openai/o3-mini", "o1-2024-12-17"),
     "o1-preview": ("o1-preview-2024-09-12",),
@@ -57,7 +59,11 @@ def test_a_family_says_what_counts_and_how_long_an_answer_can_be() -> None:
 
     assert said("gpt-4o") == ("o200k_base", 16_384, False)
     assert said("gpt-4-turbo") == ("cl100k_base", 4_096, False)
+    assert said("gpt-4-32k") == ("cl100k_base", 32_768, False)
+    assert said("gpt-3.5-turbo-16k") == ("cl100k_base", 16_385, False)
+    assert said("gpt-realtime-2") == ("o200k_base", 32_000, False)
     assert said("gpt-5.5") == ("o200k_base", 128_000, True)
+    assert said("gpt-5.7") == ("o200k_base", None, True)
     assert said("o3") == ("o200k_base", 100_000, True)
     assert said("gpt-oss-20b") == ("o200k_base", 131_072, False)
     assert said("text-embedding-3-large") == ("cl100k_base", None, False)

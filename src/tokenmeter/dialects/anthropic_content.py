@@ -3,7 +3,7 @@
 Apart from `anthropic_messages`, because only estimates need it; used wherever a body has this shape
 (Bedrock's InvokeModel and Vertex AI have it without ``model``).
 
-Sources, read 2026-11-22: https://platform.claude.com/docs/en/api/messages,
+Sources, read 2026-11-23: the types of anthropic-sdk-python 2.12 (their fields),
 https://platform.claude.com/docs/en/build-with-claude/streaming and
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool (a tool whose
 loading is deferred is not read before something names it),

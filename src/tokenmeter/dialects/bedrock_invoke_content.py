@@ -3,10 +3,8 @@
 A request does not name the model (its path does), so what stands in it tells whose it is: Claude's,
 Nova's, Cohere's, OpenAI's messages are read by those dialects, and the rest are a few fields.
 
-Sources, read 2026-11-22:
-https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html with the pages of the
-models below it, https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html, and
-recorded traffic.
+Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html (read
+2026-11-23; it leads to the pages of the models) and recorded traffic, alone for Nova's embeddings.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What text models of Workers AI read and wrote, run in Cloudflare's own way.
 
-Sources, read 2026-11-22: https://developers.cloudflare.com/workers-ai/models/ (the schemas of each
-text model's input and output). Not proved on recorded traffic.
+Source, read 2026-11-23: the schemas of the text models' input and output, which are in
+``src/content/workers-ai-models`` of https://github.com/cloudflare/cloudflare-docs, read for one of
+them. Not proved on recorded traffic.
 
 A prompt becomes a user's message unless it is ``raw``. Newer models take and give what OpenAI's
 responses or chat do. Only a plain answer is wrapped in ``result``.

@@ -1,8 +1,7 @@
 """What Cohere's requests give a model to read, and what its answers hold.
 
-Sources, read 2026-11-22: https://docs.cohere.com/v2/reference/chat,
-https://docs.cohere.com/v1/reference/chat, https://docs.cohere.com/v1/reference/generate,
-https://docs.cohere.com/v2/reference/embed, the types of cohere-python 7.3 and recorded traffic.
+Sources: the types of https://github.com/cohere-ai/cohere-python 7.3 (read 2026-11-23 for their
+fields) and recorded traffic.
 
 Citations mark what was written and are no text of their own. In a v1 stream ``tool-calls-chunk``
 brings a call bit by bit, and ``tool-calls-generation`` and ``stream-end`` repeat what came.

@@ -1,7 +1,7 @@
 """What a request to Gemini gives it to read, and what an answer holds; for generateContent.
 
-Sources, read 2026-11-22: https://ai.google.dev/api/generate-content, https://ai.google.dev/api/caching,
-the types of google-genai 3.4, and recorded traffic.
+Sources, read 2026-11-23: the types of https://github.com/googleapis/python-genai 3.4 (their
+fields), https://ai.google.dev/api/caching, and recorded traffic.
 
 Google's servers take names in camel case and in snake case, mixed too, so names are brought to
 snake case first; what people name themselves (arguments, results, schemas) is left as it is. Many

@@ -1,7 +1,7 @@
 """What a request for Google's embeddings gives to read: embedContent, batchEmbedContents, predict.
 
-Sources, read 2026-11-22: https://ai.google.dev/api/embeddings,
-https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
+Sources, read 2026-11-23: https://ai.google.dev/api/embeddings,
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api and
 recorded traffic.
 """
 

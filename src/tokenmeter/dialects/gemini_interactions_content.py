@@ -1,7 +1,7 @@
 """What a request to Google's Interactions gives to read, and what an answer holds.
 
-Sources, read 2026-11-22: https://ai.google.dev/gemini-api/docs/interactions, the types of
-google-genai 3.4, and recorded traffic.
+Sources: the types of https://github.com/googleapis/python-genai 3.4 (read 2026-11-23 for their
+fields) and recorded traffic.
 
 The input is a text, content, or steps (turns, calls of functions, what they gave back); an answer
 is steps too. In a stream a step begins with what stands at its start, and grows by deltas; the

@@ -1,7 +1,7 @@
 """What Mistral's conversations give a model to read, and what the answers in them hold.
 
-Sources, read 2026-11-22: https://docs.mistral.ai/agents/agents_basics and the types of mistralai
-3.7 (``ConversationRequest``, ``ConversationEvents``). Not proved on recorded traffic.
+Sources: https://docs.mistral.ai/studio/agents/agents-api (read 2026-11-23) and the types of
+mistralai 3.7 (``ConversationRequest``, ``ConversationEvents``). Not proved on recorded traffic.
 
 A request that names neither a model nor an agent goes on with a conversation that Mistral keeps.
 What a connector was asked for the model wrote, what it found it did not.

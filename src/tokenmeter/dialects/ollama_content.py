@@ -1,8 +1,8 @@
 """What Ollama's requests give a model to read, and what its answers hold.
 
-Sources, read 2026-11-22: https://github.com/ollama/ollama/blob/main/docs/api.md,
-https://docs.ollama.com/capabilities/thinking, https://docs.ollama.com/capabilities/tool-calling,
-and recorded traffic.
+Sources: ``docs/api.md``, ``docs/capabilities/thinking.mdx`` and
+``docs/capabilities/tool-calling.mdx`` of https://github.com/ollama/ollama (the last two read
+2026-11-23), and recorded traffic.
 
 ``generate`` puts ``system`` and ``prompt`` into the model's template as chat does, unless the
 request says ``raw``; ``context`` is an earlier exchange as tokens. Every line of a stream is new.

@@ -1,10 +1,11 @@
 """What is read and written in OpenAI chat completions and legacy completions.
 
-Source, read 2026-11-22: https://platform.openai.com/docs/api-reference/chat/create, those of
-`tokenmeter.dialects.openai_chat`, and recorded traffic. Reasoning of other servers is in
-``reasoning_content`` (DeepSeek and many), ``reasoning`` (Groq, vLLM), in ``reasoning_details``
-beside it (OpenRouter, which says there whether it is the reasoning or a summary of it), or in
-content parts of type ``thinking`` (Mistral). For counting only: imported by who counts.
+Sources: the types of https://github.com/openai/openai-python 3.54 (``types/chat``,
+``types/completion*.py``; read 2026-11-23 for their fields) and recorded traffic. Reasoning of
+other servers is in ``reasoning_content`` (DeepSeek and many), ``reasoning`` (Groq, vLLM), in
+``reasoning_details`` beside it (OpenRouter, which says there whether it is the reasoning or a
+summary of it), or in content parts of type ``thinking`` (Mistral). For counting only: imported by
+who counts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What OpenAI's formats have in common in what is read and written: parts of messages, tools.
 
-Source, read 2026-11-22: https://platform.openai.com/docs/api-reference/chat/create and
-https://platform.openai.com/docs/api-reference/responses/create, what Mistral, OpenRouter and others
-add to them, and recorded traffic. For counting only: imported by who counts.
+Sources: the types of https://github.com/openai/openai-python 3.54 (``types/chat``,
+``types/responses``; read 2026-11-23 for their fields), and recorded traffic, which also shows what
+Mistral, OpenRouter and others add to them. For counting only: imported by who counts.
 """
 
 from __future__ import annotations

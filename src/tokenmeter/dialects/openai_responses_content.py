@@ -1,9 +1,11 @@
 """What is read and written in OpenAI responses.
 
-Source, read 2026-11-22: https://platform.openai.com/docs/api-reference/responses/create, those of
-`tokenmeter.dialects.openai_responses`, and recorded traffic. A stream tells
-everything three times: bit by bit, when a part or an item is done, and in the response that is
-completed; only the first is taken. For counting only: imported by who counts.
+Sources: the types of https://github.com/openai/openai-python 3.54 (``types/responses``; read
+2026-11-23 for their fields) and recorded traffic,
+https://developers.openai.com/api/reference/resources/responses/methods/create for the limit, which
+is of reasoning too. A stream tells everything three times: bit by bit, when a part or an item is
+done, and in the response that is completed; only the first is taken. For counting only: imported
+by who counts.
 """
 
 from __future__ import annotations

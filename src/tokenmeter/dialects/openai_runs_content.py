@@ -1,9 +1,9 @@
 """What is read and written in runs of OpenAI's assistants, as far as it passes by.
 
-Sources, read 2026-11-22: https://platform.openai.com/docs/api-reference/runs/createRun, those of
-`tokenmeter.dialects.openai_runs`, and recorded traffic. The thread and the assistant are with the
-vendor; what a run wrote is in the events of its stream, and in messages that are fetched apart.
-For counting only: imported by who counts.
+Sources: the types of https://github.com/openai/openai-python 3.54 (``types/beta``; read 2026-11-23
+for their fields) and recorded traffic. The thread and the assistant are with the vendor; what a
+run wrote is in the events of its stream, and in messages that are fetched apart. For counting
+only: imported by who counts.
 """
 
 from __future__ import annotations

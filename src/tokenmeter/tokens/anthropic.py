@@ -1,11 +1,20 @@
 """Claude: what its models read and write beside the text itself.
 
-Documented, read 2026-11-22: what the system prompt weighs that comes with tools
-(https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview; for Claude 3 its older
-versions, for 4.5 and later that of 2026), bash and the text editor (their pages beside it), the
-longest answers (https://platform.claude.com/docs/en/about-claude/models/overview), and that the
-thinking of Claude 4 and later is shown as a summary and billed whole
-(https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
+Read 2026-11-23, if not said otherwise:
+
+- What the system prompt weighs that comes with tools: of Claude 3
+  https://docs.anthropic.com/en/docs/tool-use-pricing-and-tokens; 346 and 313, and what the vendor's
+  own tools weigh, https://claudecodeguides.com/claude-tool-use-cost-calculator-guide/ and
+  https://claudecodeguides.com/claude-text-editor-tool-700-token-overhead/. The other numbers are
+  ascribed to https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview, of which no
+  copy could be read: nothing but recorded exchanges speaks for them.
+- The longest answers: the pages of the models since 4.6 (so
+  https://platform.claude.com/docs/en/models/opus-4-6/overview), the table of litellm 1.109 for
+  those before. Claude 3.7 could be told to write 131,071 tokens on Bedrock
+  (https://git.drupalcode.org/project/localgov_publications_importer/-/work_items/3577651). Batches
+  may be longer, and are no streams. What nobody knows yet has no bound.
+- That the thinking of Claude 4 and later is shown as a summary, and that limits are of the whole:
+  https://platform.claude.com/docs/en/build-with-claude/extended-thinking.
 
 Empirical, fitted on recorded exchanges after all text was counted by `ctok` (see `claude`): what
 stands around messages, answers, tools, their calls and results. These constants are the same in
@@ -92,7 +101,7 @@ A_PART, A_QUOTE, A_ROUND_OF_MANY, AN_IMAGE = 1, 11, 22, 3
 follow each other; for the results of more than one call in a message; for an image."""
 
 OWN = {"bash": 245, "text_editor": 700, "memory": 1060, "computer": 735}
-"""Tools with a schema of the vendor's own. That of memory is empirical, the others documented."""
+"""Tools with a schema of the vendor's own. That of memory is empirical, the others published."""
 
 A_BEGUN_CALL, A_BEGUN_NAME = 1, 3
 """What a model need not write of a call that is forced, of one of a certain tool beside its name:
@@ -300,29 +309,30 @@ def _arguments(said: str) -> tuple[list[str], list[str]]:
 
 _HALF, _ONCE, _TWICE = 4096, 64_000, 128_000
 
-_MODELS: tuple[tuple[str, str, Template, tuple[int, int], int], ...] = (
+_MODELS: tuple[tuple[str, str, Template, tuple[int, int], int | None], ...] = (
     ("claude-4.8", r"claude-(\w+-)?4[.-]8(?!\d)", NEW, (290, 410), _TWICE),
     ("claude-4.7", r"claude-(\w+-)?4[.-]7(?!\d)", OPUS_4_7, (675, 804), _TWICE),
     ("claude-4.6", r"claude-(\w+-)?4[.-]6(?!\d)", LATE, (497, 589), _TWICE),
     ("claude-4.5", r"claude-(\w+-)?4[.-]5(?!\d)", OLD, (496, 588), _ONCE),
     ("claude-4", r"claude-(\w+-)?4(?!\d)", OLD, (313, 315), _ONCE),
-    ("claude-3.7", r"claude-(\w+-)?3[.-]7", FIRST, (346, 313), _TWICE),
+    ("claude-3.7", r"claude-(\w+-)?3[.-]7", FIRST, (346, 313), 131_072),
     ("claude-3.5-haiku", r"claude-(3[.-]5-haiku|haiku-3[.-]5)", FIRST, (264, 355), 8192),
     ("claude-3.5-june", r"claude-3[.-]5-sonnet.*20240620", FIRST, (294, 261), 8192),
     ("claude-3.5", r"claude-(\w+-)?3[.-]5", FIRST, (346, 313), 8192),
     ("claude-3-opus", r"claude-(3-opus|opus-3)", FIRST, (530, 281), _HALF),
     ("claude-3-sonnet", r"claude-(3-sonnet|sonnet-3)", FIRST, (159, 235), _HALF),
     ("claude-3-haiku", r"claude-(\w+-)?3", FIRST, (264, 340), _HALF),
-    ("claude-2", r"claude-(instant|v?[12](?!\d))", LEGACY, (346, 313), _HALF),
+    ("claude-2", r"claude-(instant|v?[12](?!\d))", LEGACY, (346, 313), 8191),
     ("claude-sonnet-5", r"claude-(sonnet-5|5-sonnet)", NEW, (354, 474), _TWICE),
-    ("claude-5", r"claude", NEW, (286, 406), _TWICE),
+    ("claude-5", r"claude-(\w+-)?5(?!\d)|claude-mythos", NEW, (286, 406), _TWICE),
+    ("claude", r"claude", NEW, (286, 406), None),
 )
 """Name, pattern, template, the tools' system prompt where calls are free and where one is forced,
-the longest answer. The last is the newest generation; what nobody knows yet is counted like it."""
+the longest answer. What nobody knows yet is counted like the newest generation."""
 
 
 def _family(
-    name: str, models: str, template: Template, tools: tuple[int, int], longest: int
+    name: str, models: str, template: Template, tools: tuple[int, int], longest: int | None
 ) -> Family:
     new = template.version == claude.NEW
     return Family(

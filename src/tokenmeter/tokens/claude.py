@@ -2,7 +2,7 @@
 
 Where the package ``ctok`` is installed (the extra ``claude``, Python 3.12 and later) it counts. It
 is a reconstruction of two vocabularies by others: that of Claude 3 to 4.6 and Haiku 4.5, and the
-finer one since Opus 4.7 (https://github.com/sanderland/ctok, read 2026-11-22). It agrees to the
+finer one since Opus 4.7 (https://github.com/sanderland/ctok, read 2026-11-23). It agrees to the
 token with nearly all recorded exchanges.
 
 Else a text is cut into tokens of ``o200k_base``, and each weighs what tokens of its kind, length

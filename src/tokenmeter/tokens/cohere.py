@@ -7,7 +7,11 @@ call are billed as short JSON, and tools where none may be called.
 Its vocabulary of 256k tokens is not shipped here. Empirical, on the repositories that were fitted
 on: o200k_base has as many tokens, once each digit is one; of the first ``command`` 1.03.
 
-Maximum outputs are those of the model pages of https://docs.cohere.com, read 2026-11-22.
+The longest answer of the first ``command`` is 4k (https://docs.cohere.com/docs/command-beta; 4,096
+in litellm 1.109). The later ones have open weights: Cohere lets them write 8,000 tokens, Command A
+Reasoning 32,000 and Command A+ 64,000, but whoever else serves them may let them fill their context
+window, so that is the bound: 256,000 for the largest
+(https://docs.cohere.com/docs/command-a-reasoning and litellm; all read 2026-11-23).
 """
 
 from __future__ import annotations
@@ -52,6 +56,9 @@ def _defined(tool: Tool) -> str:
 _TEXT = Plain(message=0, answer=0, written=_defined, recalls=False, called=1)
 RULES = Billed()
 
+CONTEXT = 256_000
+"""The largest context window."""
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="cohere embeddings",
@@ -69,7 +76,7 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.15,
         output_error=0.1,
         output_worst=0.15,
-        max_output=32_000,
+        max_output=CONTEXT,
     ),
     Family(
         name="cohere command",
@@ -90,6 +97,6 @@ FAMILIES: tuple[Family, ...] = (
         input_error=0.15,
         output_error=0.1,
         output_worst=0.15,
-        max_output=8_192,
+        max_output=CONTEXT,
     ),
 )

@@ -74,7 +74,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         input_error: Share of the input by which an estimate is off at most, in 95 of 100 cases.
         output_error: The same for the output.
         output_worst: Share by which the estimate of an output was ever too high.
-        max_output: The most tokens an answer can have, as the vendor documents it.
+        max_output: The most tokens an answer can have, where a source says it.
         reasons: Whether the model may reason without showing it.
         is_guess: Whether the model is an unknown one.
         model: The name that the family was found by.

@@ -1,14 +1,14 @@
 """What OpenAI's models are given to read for tools and for the format of an answer.
 
 Tools are written as types of TypeScript in a namespace, a format as its JSON schema under a
-heading. OpenAI publishes this for its open models
-(https://cookbook.openai.com/articles/openai-harmony, https://github.com/openai/harmony, read
-2026-11-22); the models behind its API get much the same. What differs was found on the recorded
-exchanges of the repositories in ``FITTED`` of ``tests/replay/estimates.py``, as were the few
-tokens around the text (``Style``): they are empirical. Three rules those recordings leave open, and
-the summary of all others decided: that a function which must be called is read in chat completions
-too, as in responses; that empty lines within a description are told; and that the description in
-the schema of a format stays there, while the format's name is read once more.
+heading. OpenAI publishes this for its open models (``articles/openai-harmony.md`` of
+https://github.com/openai/openai-cookbook, read 2026-11-23); the models behind its API get much the
+same. What differs was found on the recorded exchanges of the repositories in ``FITTED`` of
+``tests/replay/estimates.py``, as were the few tokens around the text (``Style``): they are
+empirical. Three rules those recordings leave open, and the summary of all others decided: that a
+function which must be called is read in chat completions too, as in responses; that empty lines
+within a description are told; and that the description in the schema of a format stays there,
+while the format's name is read once more.
 
 How it is used: choose the style of the model and the endpoint, and add what ``weigh`` counts to
 what the messages weigh. A vendor's own tools (``web_search``) are not written this way.
@@ -72,7 +72,7 @@ CHAT = Style(joins=True, schema=2, begun=True, forced=7)
 
 OLD_CHAT = Style(joins=True, titles=False, forced=4)
 """GPT-3.5 and GPT-4 in chat completions; ``forced`` is what https://github.com/hmarr/openai-chat-tokens
-found (read 2026-11-22)."""
+found (``src/index.ts``, read 2026-11-23)."""
 
 RESPONSES = Style(head="namespace functions {\n\n", schema=-3, forced=7, alone=True)
 """The same models in responses."""

