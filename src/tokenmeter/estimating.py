@@ -144,6 +144,7 @@ def filled(
     """Give the event with a number where there is evidence for one; each side for itself."""
     sides = (_with_input, _with_output)
     prompt = guard.run("reading a request to estimate it", evidence.prompt)
+    prompt = prompt and replace(prompt, on=event.ts.date())
     for side in sides:
         event = guard.run("an estimate", side, event, evidence, prompt, tokenizers) or event
     return event

@@ -6,12 +6,16 @@ with both on 1,039 texts of the repositories that were fitted on: Tekken has 1.0
 cl100k_base once each digit is one, SentencePiece 1.14; in six other scripts 0.55 and 1.0.
 
 The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_TOOLS]``, and a call is
-``[TOOL_CALLS]name[ARGS]{…}``. A model called ``latest`` is taken for the latest.
+``[TOOL_CALLS]name[ARGS]{…}``. A model called ``latest`` is what it was on the day of the call, and
+today's where no day is known: https://docs.mistral.ai/resources/changelogs says when which model came
+out, and the overview of models in https://github.com/mistralai/platform-docs-public, in its versions of
+2024 and 2025, to which of them ``latest`` pointed (both read 2026-11-22).
 """
 
 from __future__ import annotations
 
 import functools
+from datetime import date
 
 import msgspec
 
@@ -42,6 +46,9 @@ RULES = Plain(
 _BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
 """Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
 
+_V7 = msgspec.structs.replace(_BEFORE, roles=_ROLES | {"tool": 10}, call=23)
+"""Mistral Large of November 2024, whose ids of calls and results are read: each has seven tokens."""
+
 _PIXTRAL = msgspec.structs.replace(
     _BEFORE, image=functools.partial(images.mistral, model="pixtral")
 )
@@ -49,7 +56,7 @@ _PIXTRAL = msgspec.structs.replace(
 _SETTINGS = msgspec.structs.replace(RULES, opening=13)
 """Mistral Small 4 is told in every conversation how much it should reason."""
 
-FAMILIES: tuple[Family, ...] = (
+_TODAY: tuple[Family, ...] = (
     Family(
         name="mistral embeddings",
         models=r"mistral-embed|codestral-embed|e5-mistral",
@@ -77,6 +84,18 @@ FAMILIES: tuple[Family, ...] = (
         output_worst=0.15,
     ),
     Family(
+        name="mistral v7",
+        models=r"mistral-large-2411",
+        rules=_V7,
+        vocabulary="cl100k_base",
+        factor=1.14,
+        digits=1,
+        foreign=1.0,
+        input_error=0.15,
+        output_error=0.12,
+        output_worst=0.15,
+    ),
+    Family(
         name="pixtral",
         models=r"pixtral",
         rules=_PIXTRAL,
@@ -90,7 +109,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="mistral v3",
-        models=r"mistral-nemo|mistral-small-2[45]|mistral-large-2411|ministral-\d+b-24",
+        models=r"mistral-nemo|mistral-small-2[45]|ministral-\d+b-24",
         rules=_BEFORE,
         vocabulary="cl100k_base",
         factor=1.02,
@@ -124,4 +143,24 @@ FAMILIES: tuple[Family, ...] = (
         output_error=0.1,
         output_worst=0.1,
     ),
+)
+
+_NAMED = {family.name: family for family in _TODAY}
+
+
+def _until(first_day: date, names: str, family: str) -> Family:
+    """Say what these names meant before a day."""
+    return msgspec.structs.replace(_NAMED[family], models=names, until=first_day)
+
+
+FAMILIES: tuple[Family, ...] = (
+    _until(date(2024, 11, 18), r"mistral-large-latest", "mistral v1"),
+    _until(date(2025, 1, 13), r"codestral-latest", "mistral v1"),
+    _until(date(2025, 1, 30), r"mistral-small-latest", "mistral v1"),
+    _until(date(2025, 5, 7), r"mistral-medium-latest", "mistral v1"),
+    _until(date(2025, 8, 12), r"mistral-large-latest", "mistral v7"),
+    _until(date(2025, 12, 2), r"ministral-\d+b-latest", "mistral v3"),
+    _until(date(2026, 3, 16), r"mistral-small-latest", "mistral v3"),
+    _until(date(2026, 3, 16), r"magistral-small-latest", "mistral"),
+    *_TODAY,
 )
