@@ -6,10 +6,12 @@ with both on 1,039 texts of the repositories that were fitted on: Tekken has 1.0
 cl100k_base once each digit is one, SentencePiece 1.14; in six other scripts 0.55 and 1.0.
 
 The template is ``<s>[INST]…[/INST]…</s>``; tools are JSON in ``[AVAILABLE_TOOLS]``, and a call is
-``[TOOL_CALLS]name[ARGS]{…}``. A model called ``latest`` is what it was on the day of the call, and
-today's where no day is known: https://docs.mistral.ai/resources/changelogs says when which model came
-out, and the overview of models in https://github.com/mistralai/platform-docs-public, in its versions of
-2024 and 2025, to which of them ``latest`` pointed (both read 2026-11-22).
+``[TOOL_CALLS]name[ARGS]{…}``.
+
+A model called ``latest`` is what it was on the day of the call, and today's where no day is known.
+https://docs.mistral.ai/resources/changelogs says which model came out when, and the overview of
+models in https://github.com/mistralai/platform-docs-public, as it was in 2024 and 2025, to which
+``latest`` pointed; ``mistral-common`` has the tokenizer of each (all read 2026-11-22).
 """
 
 from __future__ import annotations
@@ -46,8 +48,15 @@ RULES = Plain(
 _BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
 """Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
 
-_V7 = msgspec.structs.replace(_BEFORE, roles=_ROLES | {"tool": 10}, call=23)
-"""Mistral Large of November 2024, whose ids of calls and results are read: each has seven tokens."""
+_OLDER = msgspec.structs.replace(_BEFORE, terse=0.93)
+"""With the older vocabulary. Counted with it, 213 tools of the repositories that were fitted on have
+1.06 tokens for one of cl100k_base, and 315 calls have as many around them as with the newer."""
+
+_LARGE_2 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 20}, call=23)
+"""Since July 2024 the ids of calls are read again, and those of results, which are JSON too."""
+
+_LARGE_2_1 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 10}, call=23)
+"""Since November 2024 a result is its id and its text."""
 
 _PIXTRAL = msgspec.structs.replace(
     _BEFORE, image=functools.partial(images.mistral, model="pixtral")
@@ -55,6 +64,22 @@ _PIXTRAL = msgspec.structs.replace(
 
 _SETTINGS = msgspec.structs.replace(RULES, opening=13)
 """Mistral Small 4 is told in every conversation how much it should reason."""
+
+
+def _older(name: str, models: str, rules: Plain) -> Family:
+    return Family(
+        name=name,
+        models=models,
+        rules=rules,
+        vocabulary="cl100k_base",
+        factor=1.14,
+        digits=1,
+        foreign=1.0,
+        input_error=0.15,
+        output_error=0.12,
+        output_worst=0.15,
+    )
+
 
 _TODAY: tuple[Family, ...] = (
     Family(
@@ -68,33 +93,14 @@ _TODAY: tuple[Family, ...] = (
         input_error=0.15,
         output_worst=0.3,
     ),
-    Family(
-        name="mistral v1",
-        models=(
-            r"mistral-tiny|mi[sx]tral[-:](8x)?(7|22)b|codestral-2405|mathstral"
-            r"|mistral-(medium-2312|small-240[29]|large-240[27])"
-        ),
-        rules=_BEFORE,
-        vocabulary="cl100k_base",
-        factor=1.14,
-        digits=1,
-        foreign=1.0,
-        input_error=0.15,
-        output_error=0.12,
-        output_worst=0.15,
+    _older(
+        "mistral v1",
+        r"mistral-tiny|mi[sx]tral[-:](8x)?(7|22)b|codestral-2405|mathstral"
+        r"|mistral-(medium-2312|small-240[29]|large-2402)",
+        _OLDER,
     ),
-    Family(
-        name="mistral v7",
-        models=r"mistral-large-2411",
-        rules=_V7,
-        vocabulary="cl100k_base",
-        factor=1.14,
-        digits=1,
-        foreign=1.0,
-        input_error=0.15,
-        output_error=0.12,
-        output_worst=0.15,
-    ),
+    _older("mistral large 2", "mistral-large-2407", _LARGE_2),
+    _older("mistral large 2.1", "mistral-large-2411", _LARGE_2_1),
     Family(
         name="pixtral",
         models=r"pixtral",
@@ -154,13 +160,14 @@ def _until(first_day: date, names: str, family: str) -> Family:
 
 
 FAMILIES: tuple[Family, ...] = (
-    _until(date(2024, 11, 18), r"mistral-large-latest", "mistral v1"),
-    _until(date(2025, 1, 13), r"codestral-latest", "mistral v1"),
-    _until(date(2025, 1, 30), r"mistral-small-latest", "mistral v1"),
-    _until(date(2025, 5, 7), r"mistral-medium-latest", "mistral v1"),
-    _until(date(2025, 8, 12), r"mistral-large-latest", "mistral v7"),
+    _until(date(2024, 7, 24), "mistral-large-latest", "mistral v1"),
+    _until(date(2024, 11, 18), "mistral-large-latest", "mistral large 2"),
+    _until(date(2025, 1, 13), "codestral-latest", "mistral v1"),
+    _until(date(2025, 1, 30), "mistral-small-latest", "mistral v1"),
+    _until(date(2025, 5, 7), "mistral-medium-latest", "mistral v1"),
+    _until(date(2025, 8, 12), "mistral-large-latest", "mistral large 2.1"),
     _until(date(2025, 12, 2), r"ministral-\d+b-latest", "mistral v3"),
-    _until(date(2026, 3, 16), r"mistral-small-latest", "mistral v3"),
-    _until(date(2026, 3, 16), r"magistral-small-latest", "mistral"),
+    _until(date(2026, 3, 16), "mistral-small-latest", "mistral v3"),
+    _until(date(2026, 3, 16), "magistral-small-latest", "mistral"),
     *_TODAY,
 )
