@@ -49,11 +49,11 @@ _BEFORE = msgspec.structs.replace(RULES, call=13, called=12)
 """Until 2025 a call was written as JSON: ``[{"name": …, "arguments": …, "id": …}]``."""
 
 _OLDER = msgspec.structs.replace(_BEFORE, terse=0.93)
-"""With the older vocabulary. Counted with it, 213 tools of the repositories that were fitted on have
-1.06 tokens for one of cl100k_base, and 315 calls have as many around them as with the newer."""
+"""With the older vocabulary: in it, 213 tools of the repositories that were fitted on have 1.06
+tokens for one of cl100k_base; of 315 calls half have 12.7 or fewer around them (11.5 in Tekken)."""
 
 _LARGE_2 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 20}, call=23)
-"""Since July 2024 the ids of calls are read again, and those of results, which are JSON too."""
+"""Since July 2024 a call of an earlier turn is read with its id, and a result is JSON with that id."""
 
 _LARGE_2_1 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 10}, call=23)
 """Since November 2024 a result is its id and its text."""
