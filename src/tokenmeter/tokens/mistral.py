@@ -53,7 +53,7 @@ _OLDER = msgspec.structs.replace(_BEFORE, terse=0.93)
 tokens for one of cl100k_base; of 315 calls half have 12.7 or fewer around them (11.5 in Tekken)."""
 
 _LARGE_2 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 20}, call=23)
-"""Since July 2024 a call of an earlier turn is read with its id, and a result is JSON with that id."""
+"""Since July 2024 an earlier call is read with its id, and a result is JSON with that id."""
 
 _LARGE_2_1 = msgspec.structs.replace(_OLDER, roles=_ROLES | {"tool": 10}, call=23)
 """Since November 2024 a result is its id and its text."""
