@@ -6,10 +6,11 @@ recording that is one way and the first that is the other.
 
 - In its first weeks a response had 18 tokens more to read, and with functions another 194. So had,
   on 2025-03-27, one recorded request without functions and three with (a fourth, with several
-  calls, had 16 fewer); none has on 2025-04-07 and later.
+  calls, had 16 fewer); none has on 2025-04-01 and later.
 - An answer had one token more in chat completions, supposedly its end, from 2025-01-22 to
   2025-05-14: 22 of OpenAI's 26 that were recorded (of the others two were about sound or a search,
-  one had tools and a format). None has until 2024-12-16, and none since 2025-06-09.
+  one had tools and a format, one 14 more), all of them plain; of streams nothing is known there.
+  None has until 2024-12-16, and none since 2025-06-09.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
 TODAY = Era(until=date.min)
 
 ERAS = (
-    Era(form=RESPONSES, until=date(2025, 4, 2), told=18, tools=194),
+    Era(form=RESPONSES, until=date(2025, 3, 30), told=18, tools=194),
     Era(since=date(2025, 1, 4), until=date(2025, 5, 28), written=1),
 )
 
