@@ -14,6 +14,7 @@ from typing import Any
 
 import anthropic
 import httpx2
+import msgspec
 import openai
 import pytest
 
@@ -438,6 +439,22 @@ def test_what_cannot_be_read_is_left_unknown_and_noted() -> None:
     evidence = Bytes(OpenAIChat(), b"{no", [b"{no"])
     assert filled(event, evidence, Tokenizers(), guard).input_tokens is None
     assert set(guard.failures) == {"reading a request to estimate it"}
+
+
+def test_an_exchange_is_weighed_by_the_rules_of_its_day() -> None:
+    said = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}}]}
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+    evidence = Bytes(OpenAIChat(), msgspec.json.encode(asked), [msgspec.json.encode(said)])
+    now = made_of(
+        request_model="gpt-4o",
+        status="completed",
+        http_status=200,
+        input_provenance="unknown",
+        output_provenance="unknown",
+    )
+    then = msgspec.structs.replace(now, ts=now.ts.replace(year=2025, month=4))
+    output = [filled(e, evidence, Tokenizers(), Guard()).output_tokens for e in (then, now)]
+    assert output == [len(["Hello", "<|im_end|>"]), len(["Hello"])]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ FAMILIES = {
         codestral-latest mistralai/devstral-medium mistral-large-2512 voxtral-mini-latest""",
     "mistral small 4": "mistral-small-latest magistral-small-latest mistral-small-2603",
     "pixtral": "pixtral-12b-latest us.mistral.pixtral-large-2502-v1:0 mistralai/pixtral-12b",
-    "mistral v3": "open-mistral-nemo mistral-large-2411 mistralai/mistral-nemo mistral-small-2501",
+    "mistral v3": "open-mistral-nemo mistralai/mistral-nemo mistral-small-2501",
     "mistral v1": """mistral-tiny open-mistral-7b mistralai/Mixtral-8x7B-Instruct-v0.1 mistral:7b
-        mistral.mistral-7b-instruct-v0:2 open-mixtral-8x22b mistral-large-2407""",
+        mistral.mistral-7b-instruct-v0:2 open-mixtral-8x22b mistral-large-2402""",
+    "mistral large 2": "mistral-large-2407",
+    "mistral large 2.1": "mistral-large-2411",
     "mistral embeddings": "mistral-embed codestral-embed-2505 intfloat/e5-mistral-7b-instruct",
     "cohere": """command-r command-r-plus-08-2024 command-r7b-12-2024 command-a-03-2025
         command-a-vision-07-2025 cohere.command-r-v1:0 cohere/command-a c4ai-aya-expanse-32b""",

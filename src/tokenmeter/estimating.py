@@ -148,6 +148,7 @@ def filled(
 ) -> UsageEvent:
     """Give the event with a number where there is evidence for one; each side for itself."""
     prompt = guard.run("reading a request to estimate it", evidence.prompt)
+    prompt = prompt and replace(prompt, on=event.ts.date())
     event = guard.run("an estimate", _with_input, event, prompt, tokenizers) or event
     return guard.run("an estimate", _with_output, event, evidence, prompt, tokenizers) or event
 

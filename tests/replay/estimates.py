@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from pages import put
-from recorded import Record, body_of, has_usage, load, reading_of, route_of, truths_of
+from recorded import Record, body_of, day_of, has_usage, load, reading_of, route_of, truths_of
 
 from tokenmeter.dialects.content import Answer, Image, Other, Part, Prompt, ToolResult
 from tokenmeter.tokens import estimates
@@ -137,6 +138,7 @@ def points(record: Record) -> Iterator[Point]:
     model = (reading.model if reading else None) or route.model
     model = model or (asked.get("model") if isinstance(asked, dict) else None)
     prompt = None if asked is None else route.dialect.prompt(json.dumps(asked).encode())
+    prompt = prompt and replace(prompt, on=day_of(record))
     answer = Answer.of(pieces(route.dialect, body_of(record)), prompt)
     true = truths_of(record)[0]
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,6 +140,15 @@ def body_of(record: Record) -> bytes:
     if record["response_encoding"] == "base64":
         return base64.b64decode(record["response_body"])
     return record["response_body"].encode("utf-8", "surrogatepass")
+
+
+_CREATED = re.compile(rb'"created(?:_at)?"\s*:\s*(\d{10})\b')
+
+
+def day_of(record: Record) -> date | None:
+    """Give the day on which a response says that it was made; many vendors' say nothing."""
+    said = _CREATED.search(body_of(record))
+    return None if said is None else datetime.fromtimestamp(int(said[1]), UTC).date()
 
 
 def route_of(record: Record) -> Route | None:

@@ -8,6 +8,7 @@ stand in no event and die with the call.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -128,6 +129,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
         elsewhere: What the model reads and the request only names: ``previous_response_id``.
         form: The vendor's word for the way of asking, where one model counts several ways apart
             (``responses``), or several places do (``vertex_ai``).
+        on: The day on which it was asked; ``None``: by today's rules. No request says it.
     """
 
     messages: tuple[Message, ...] = ()
@@ -142,6 +144,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: str | None = None
     elsewhere: tuple[str, ...] = ()
     form: str | None = None
+    on: date | None = None
 
 
 Written = Literal["text", "refusal", "reasoning", "name", "arguments", "other", "hidden"]

@@ -33,7 +33,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_prompt(prompt: Prompt, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a request gives a model to read."""
-    return _estimated(lambda by, length: by.rules.read(prompt, by, length), model, tokenizers)
+    family = family_of(model, prompt.on)
+    return _estimated(lambda by, length: by.rules.read(prompt, by, length), family, tokenizers)
 
 
 def of_texts(
@@ -55,14 +56,14 @@ def _around(texts: int, model: str | None) -> int:
 
 def of_answer(answer: Answer, model: str | None, tokenizers: Tokenizers | None = None) -> Estimate:
     """Estimate what a model wrote, as far as it came."""
-    return _estimated(lambda by, length: by.rules.wrote(answer, by, length), model, tokenizers)
+    family = family_of(model, answer.asked.on if answer.asked is not None else None)
+    return _estimated(lambda by, length: by.rules.wrote(answer, by, length), family, tokenizers)
 
 
 def _estimated(
-    weigh: Callable[[Family, Length], Weight], model: str | None, tokenizers: Tokenizers | None
+    weigh: Callable[[Family, Length], Weight], family: Family, tokenizers: Tokenizers | None
 ) -> Estimate:
-    family = family_of(model)
-    own = tokenizers.length(model) if tokenizers is not None else None
+    own = tokenizers.length(family.model) if tokenizers is not None else None
     if own is not None:
         try:
             exact = replace(family, factor=1.0, digits=3, foreign=1.0)

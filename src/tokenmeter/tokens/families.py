@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from datetime import date
 from importlib import import_module
 from typing import Protocol
 
@@ -78,6 +79,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         reasons: Whether the model may reason without showing it.
         is_guess: Whether the model is an unknown one.
         model: The name that the family was found by.
+        until: The first day on which these names meant other models; ``None``: they mean them now.
     """
 
     name: str
@@ -96,14 +98,24 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     reasons: bool = False
     is_guess: bool = False
     model: str = ""
+    until: date | None = None
 
 
 @functools.lru_cache(maxsize=1000)
-def family_of(model: str | None) -> Family:
-    """Find the family of a model by its name; an unknown one gets a family that guesses."""
+def family_of(model: str | None, on: date | None = None) -> Family:
+    """Find the family of a model by its name; an unknown one gets a family that guesses.
+
+    Args:
+        model: The name.
+        on: The day on which it was called so; ``None``: today.
+    """
     name = (model or "").lower()
-    found = next(family for family in _families() if re.search(family.models, name))
+    found = next(by for by in _families() if _is_valid(by, on) and re.search(by.models, name))
     return msgspec.structs.replace(found, model=name)
+
+
+def _is_valid(family: Family, on: date | None) -> bool:
+    return family.until is None or (on is not None and on < family.until)
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from tokenmeter.dialects.content import Answer, Prompt
 from tokenmeter.tokens import functions
 from tokenmeter.tokens.families import Family, Length, Weight
 from tokenmeter.tokens.openai_answers import SHOWN, answers_of, may_hide, weighed, wrote
-from tokenmeter.tokens.openai_formats import RESPONSES, Format, share_of
+from tokenmeter.tokens.openai_eras import TODAY, Era, era_of
+from tokenmeter.tokens.openai_formats import CHAT, RESPONSES, Format, share_of
 from tokenmeter.tokens.openai_prompts import Reader
 
 
@@ -44,7 +45,7 @@ class Turns:
         tools = functions.weigh(prompt, style, length)
         unsure = share_of(tools + reader.drawn, family.input_error)
         return Weight(
-            tokens=told + tools,
+            tokens=told + tools + self._era(prompt).more(prompt),
             error=unsure,
             least=told - reader.drawn,
             without=tuple(dict.fromkeys((*prompt.elsewhere, *reader.without))),
@@ -54,12 +55,16 @@ class Turns:
         """Weigh what an answer holds."""
         asked = answer.asked or Prompt()
         sent = _as_sent(asked, family)
-        tokens = sum(wrote(parts, sent, self._form, length) for parts in answers_of(answer, asked))
+        form = self._era(sent).of(self._form)
+        tokens = sum(wrote(parts, sent, form, length) for parts in answers_of(answer, asked))
         weight = weighed(tokens, answer, family, length)
         if family.reasons and may_hide(answer, asked):
             without = tuple(dict.fromkeys((*weight.without, "reasoning")))
             return msgspec.structs.replace(weight, without=without)
         return weight
+
+    def _era(self, asked: Prompt) -> Era:
+        return era_of(asked) if self._form is CHAT else TODAY
 
 
 def _as_sent(prompt: Prompt, family: Family) -> Prompt:

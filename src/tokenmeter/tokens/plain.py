@@ -64,6 +64,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         tools: What introduces tools, however many there are.
         tool: Around each tool.
         written: How a tool is written for the model.
+        terse: Tokens of that for one of other text as long.
         call: Around a call of a tool in an earlier turn.
         recalls: Whether reasoning of earlier turns is read again.
         ending: What ends an answer.
@@ -83,6 +84,7 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
     tools: int = 0
     tool: int = 0
     written: Callable[[Tool], str] | None = None
+    terse: float = 1.0
     call: int = 0
     recalls: bool = True
     ending: int = 0
@@ -99,7 +101,8 @@ class Plain(msgspec.Struct, frozen=True, kw_only=True):
         certain = Counted.of([*prompt.texts, *self._texts(last)], family, length)
         before = Counted.of(self._texts(prompt.messages[:-1]), family, length)
         tools = Counted.of(self._definitions(prompt), family, length)
-        text, around = certain.tokens + before.tokens, tools.tokens + self._around(prompt)
+        text = certain.tokens + before.tokens
+        around = tools.tokens * self.terse + self._around(prompt)
         parts = chain.from_iterable(message.parts for message in prompt.messages)
         seen = list(chain.from_iterable(map(self._seen, parts)))
         images = sum(tokens for tokens in seen if isinstance(tokens, int))
