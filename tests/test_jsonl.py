@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from tokenmeter import ConfigurationError, Meter, UsageEvent
 from tokenmeter.exporters import exporter
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.sinks import Account
 
 
 def event(n: int = 0, **more: Any) -> UsageEvent:
@@ -111,7 +112,7 @@ def test_a_full_disk_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.WARNING, "tokenmeter"):
         for n in range(3):
             meter.record(event(n))
-    assert meter.stats()["Jsonl"] == {"captured": 3, "exported": 0, "failed": 3}
+    assert meter.stats()["Jsonl"] == Account(captured=3, failed=3)._asdict()
     [said] = [record.getMessage() for record in caplog.records]
     assert said.startswith("the exporter Jsonl failed with OSError (ENOSPC) at ")
     meter.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import time
 import weakref
@@ -134,6 +135,7 @@ class Meter:
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
         self._unread: dict[tuple[str, str], int] = {}
+        self._losses: list[str] = []
         self._providers, self._dialects = providers, _checked(dialects)
         self._router = Router(providers, (*self._dialects, *self._brought()))
         self.exact = self._exact(exact_streams)
@@ -180,7 +182,7 @@ class Meter:
         replaced = [sink for sink in self._sinks if sink not in kept]
         self._providers, self._dialects = hosts, own
         self._router, self._sinks = router, (*made, *kept)
-        _end(replaced)
+        self._end(replaced)
         return self
 
     def attach(self, exporter: str | Exporter) -> Undo:
@@ -198,7 +200,7 @@ class Meter:
         def detach() -> None:
             self._attached = tuple(sink for sink in self._attached if sink not in attached)
             self._sinks = tuple(sink for sink in self._sinks if sink not in attached)
-            _end(attached)
+            self._end(attached)
 
         return Undo(detach)
 
@@ -326,7 +328,7 @@ class Meter:
         done = self.pending.drain(timeout)
         self.pending.stop()
         sinks, self._sinks, self._attached = self._sinks, (), ()
-        _end(sinks)
+        self._end(sinks)
         return done
 
     def disable(self) -> None:
@@ -338,20 +340,31 @@ class Meter:
         self._disabled, self._enabled = False, _wanted()
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Give the account: per exporter, and what went wrong inside, by place.
+        """Give the accounts: what became of the events, per exporter, and what went wrong inside.
 
-        Exporters of one name are numbered: ``Jsonl``, ``Jsonl 2``.
+        An exporter's account is ``captured``, which is the sum of ``exported``, ``filtered``,
+        ``dropped``, ``failed`` and ``pending``; see `Account`. Exporters of one name are numbered:
+        ``Jsonl``, ``Jsonl 2``. Under ``guard`` stands what went wrong inside, by place.
         """
         accounts: dict[str, dict[str, int]] = {}
         for sink in self._sinks:
             same = sum(name.partition(" ")[0] == sink.name for name in accounts)
             name = f"{sink.name} {same + 1}" if same else sink.name
-            accounts[name] = {
-                "captured": sink.captured,
-                "exported": sink.exported,
-                "failed": sink.failed,
-            }
+            accounts[name] = sink.account()._asdict()
         return accounts | {"guard": dict(self.guard.failures)}
+
+    def losses(self) -> list[str]:
+        """Say, a line each, what exporters that have ended did not deliver."""
+        return list(self._losses)
+
+    def _end(self, sinks: Iterable[Sink]) -> None:
+        with passing_through():
+            for sink in sinks:
+                sink.call("flush")
+                sink.call("close")
+                account = sink.account()
+                if account.lost or account.pending:
+                    self._losses.append(f"the exporter {sink.name} lost events: {account}")
 
     def _made(self, exporters: Iterable[str | Exporter]) -> tuple[Sink, ...]:
         if isinstance(exporters, str):
@@ -378,6 +391,7 @@ class Meter:
         self.ids.reseed()
         self.pending.reset()
         self.answers = Answers()
+        self._losses = []
         self.totals = Totals()
         for spent in list(self._open_tallies):
             spent.restart()
@@ -420,13 +434,6 @@ def _named(thing: object) -> str:
     return f"an object of type {type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def _end(sinks: Iterable[Sink]) -> None:
-    with passing_through():
-        for sink in sinks:
-            sink.call("flush")
-            sink.call("close")
-
-
 _meters: weakref.WeakSet[Meter] = weakref.WeakSet()
 _lock = threading.RLock()
 _cared_for = False
@@ -447,6 +454,8 @@ def _living(meter: Meter) -> None:
 def _at_exit() -> None:
     for meter in list(_meters):
         meter.shutdown()
+        for loss in meter.losses():
+            print(f"tokenmeter: {loss}", file=sys.stderr)
 
 
 def _in_child() -> None:
