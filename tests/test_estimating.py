@@ -238,6 +238,33 @@ def test_a_redirect_is_not_billed_and_its_target_once(
     assert told(only(meter, events)) == ((READ, "estimated"), (6, "estimated", None), "completed")
 
 
+def test_an_error_that_comes_with_200_and_without_an_answer_stays_unknown(
+    meter: Meter, events: list[UsageEvent], server: ModelServer, client: openai.OpenAI
+) -> None:
+    meter.configure(providers={"127.0.0.1": "openrouter"})
+    error = {"error": {"code": 502, "message": "no model is there"}}
+    server.script(Answer(body=error), Answer(ending="error", stop_after=0))
+    client.chat.completions.create(**ASK)
+    with pytest.raises(openai.APIError):
+        for _chunk in client.chat.completions.create(**ASK, stream=True):
+            pass
+    assert meter.flush(60)
+    unknown = ((None, "unknown"), (None, "unknown", None), "failed")
+    assert [told(event) for event in events] == [unknown, unknown]
+
+
+def test_an_answer_in_which_nothing_can_be_seen_stays_unknown(
+    meter: Meter, events: list[UsageEvent], server: ModelServer, client: openai.OpenAI
+) -> None:
+    server.script(Answer(body={"id": "c", "choices": [{"index": 0, "message": {}}]}))
+    client.chat.completions.create(**ASK)
+    assert told(only(meter, events)) == (
+        (READ, "estimated"),
+        (None, "unknown", None),
+        "completed",
+    )
+
+
 def test_an_answer_from_a_cache_is_never_billed(meter: Meter, events: list[UsageEvent]) -> None:
     wire = Wire(httpx2, is_async=False)
     silent = {name: value for name, value in chat().items() if name != "usage"}

@@ -361,8 +361,8 @@ class Call:
         foreign = event.status == "completed" and parts and not reading.recognised
         if foreign or not share:
             return None
-        route = self._route
-        return Bytes(route.dialect, maker._request, parts, share, route.known_host)
+        route, failed = self._route, reading.status == "failed"
+        return Bytes(route.dialect, maker._request, parts, share, route.known_host, failed)
 
     def _unread(self) -> None:
         """Note an answer that was to be read and is in no known format."""

@@ -96,6 +96,11 @@ class Evidence(Protocol):
         ...
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the vendor itself says that the answer failed."""
+        ...
+
+    @property
     def share(self) -> float:
         """How much of the answer that came is at hand, above 0 and at most 1."""
         ...
@@ -117,6 +122,7 @@ class Bytes(NamedTuple):
     parts: Sequence[bytes]
     share: float = 1.0
     is_named: bool = True
+    has_failed: bool = False
 
     @property
     def says_something(self) -> bool:
@@ -149,8 +155,14 @@ def filled(
     """Give the event with a number where there is evidence for one; each side for itself."""
     prompt = guard.run("reading a request to estimate it", evidence.prompt)
     prompt = prompt and replace(prompt, on=event.ts.date())
+    answer = guard.run("reading an answer to estimate it", evidence.answer)
+    if evidence.has_failed and not (answer and answer.parts):
+        return event  # the vendor says so, and nothing came: nobody knows whether it bills that
     event = guard.run("an estimate", _with_input, event, prompt, tokenizers) or event
-    return guard.run("an estimate", _with_output, event, evidence, prompt, tokenizers) or event
+    if answer is None:
+        return event
+    answer = replace(answer, asked=prompt)
+    return guard.run("an estimate", _with_output, event, evidence, answer, tokenizers) or event
 
 
 def _with_input(event: UsageEvent, prompt: Prompt | None, tokenizers: Tokenizers) -> UsageEvent:
@@ -181,17 +193,15 @@ def _may_grow(prompt: Prompt) -> bool:
 
 
 def _with_output(
-    event: UsageEvent, evidence: Evidence, prompt: Prompt | None, tokenizers: Tokenizers
+    event: UsageEvent, evidence: Evidence, answer: Answer, tokenizers: Tokenizers
 ) -> UsageEvent:
-    if event.output_provenance not in ("unknown", "partial"):
-        return event
-    answer = evidence.answer()
-    if answer is None:
+    nothing_seen = event.status == "completed" and not answer.parts
+    if event.output_provenance not in ("unknown", "partial") or nothing_seen:
         return event
     from tokenmeter.tokens import estimates
 
-    found = estimates.of_answer(replace(answer, asked=prompt), _model(event), tokenizers)
-    weight, share = found.weight, evidence.share
+    found = estimates.of_answer(answer, _model(event), tokenizers)
+    weight, share, prompt = found.weight, evidence.share, answer.asked
     if event.status == "completed" and event.output_provenance == "unknown" and not weight.without:
         return replace(
             event,

@@ -203,7 +203,7 @@ class _Account:
             self._counted_inside |= known and event.status == "completed"
             self._left_inside |= event.status == "abandoned"
 
-    share, is_named = 1.0, True
+    share, is_named, has_failed = 1.0, True, False
 
     @property
     def says_something(self) -> bool:

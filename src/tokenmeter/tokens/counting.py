@@ -45,7 +45,8 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         off = f" ± {self.error:,}" if self.error else ""
-        said = f"{self.tokens:,}{off} tokens ({self.family}, by {self.estimator})"
+        noun = "token" if self.tokens == 1 and not off else "tokens"
+        said = f"{self.tokens:,}{off} {noun} ({self.family}, by {self.estimator})"
         without = f", without {', '.join(self.without)}" if self.without else ""
         return said + without + ", a guess" * self.is_guess
 
