@@ -12,11 +12,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import anthropic
 import httpx2
 import msgspec
 import openai
 import pytest
+import requests
+import urllib3
 
 from tokenmeter import Meter, UsageEvent, check_invariants
 from tokenmeter.dialects.openai_chat import OpenAIChat
@@ -197,6 +200,56 @@ def test_a_long_stream_is_kept_in_part_and_its_rest_is_known_by_its_length(
     assert event.output_provenance == "estimated"
     assert (event.output_tokens or 0) == pytest.approx(words, rel=0.05)
     assert abs((event.output_tokens or 0) - words) <= (event.output_tokens_error or 0)
+
+
+# Every HTTP stack
+
+
+def over_requests(meter: Meter, url: str, *, leave: bool) -> None:
+    with meter.wrap(requests.Session()) as session:
+        response = session.post(url, json=ASK | {"stream": True}, stream=True)
+        for _line in response.iter_lines():
+            if leave:
+                break
+        response.close()
+
+
+def over_urllib3(meter: Meter, url: str, *, leave: bool) -> None:
+    pool = meter.wrap(urllib3.PoolManager())
+    response = pool.request("POST", url, json=ASK | {"stream": True}, preload_content=False)
+    for _chunk in response.stream(16):
+        if leave:
+            break
+    response.close()
+    pool.clear()
+
+
+def over_aiohttp(meter: Meter, url: str, *, leave: bool) -> None:
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session:
+            asked = meter.wrap(session).post(url, json=ASK | {"stream": True})
+            async with asked as response:
+                async for _line in response.content:
+                    if leave:
+                        break
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("leave", [False, True], ids=["read", "left"])
+@pytest.mark.parametrize("over", [over_requests, over_urllib3, over_aiohttp])
+def test_what_an_estimate_needs_is_kept_over_every_stack(
+    meter: Meter, events: list[UsageEvent], server: ModelServer, over: Any, leave: bool
+) -> None:
+    server.script(Answer(text=SAID, gate=Gate(after=4)) if leave else Answer(text=SAID))
+    over(meter, f"{server.openai_url}/chat/completions", leave=leave)
+    event = only(meter, events)
+    assert (event.input_tokens, event.input_provenance) == (READ, "estimated")
+    if leave:
+        assert (event.output_provenance, event.status) == ("partial", "abandoned")
+        assert 0 <= (event.output_tokens or 0) <= 6 <= (event.output_tokens_max or 0)
+    else:
+        assert told(event)[1:] == ((6, "estimated", None), "completed")
 
 
 # Where nothing is estimated
