@@ -41,10 +41,28 @@ def of_texts(
     texts: tuple[str, ...], model: str | None, tokenizers: Tokenizers | None = None
 ) -> Estimate:
     """Estimate what bare texts weigh, without what a request would have around them."""
+    family = family_of(model)
+    if _counts_text_alone(model) and (tokenizers is None or tokenizers.length(model) is None):
+        tokens = sum([vocabularies.length(text, family.vocabulary) for text in texts])
+        weight = Weight(tokens=tokens, least=tokens)
+        return Estimate(weight=weight, family=family, estimator=_counter(family))
     found = of_prompt(Prompt(texts=texts), model, tokenizers)
     tokens = max(0, found.weight.tokens - _around(len(texts), model))
     weight = replace(found.weight, tokens=tokens, least=min(tokens, found.weight.least))
     return replace(found, weight=weight)
+
+
+@functools.lru_cache(maxsize=1000)
+def _counts_text_alone(model: str | None) -> bool:
+    """Say whether a text weighs what its vocabulary says, and neither more nor about that."""
+    family = family_of(model)
+    said = family.rules.read(Prompt(texts=("",)), family, lambda _text: 1000)
+    exact = (said.tokens - _around(1, model), said.error) == (1000, 0)
+    return exact and family.length is None
+
+
+def _counter(family: Family) -> str:
+    return family.estimator or vocabularies.shipped(family.vocabulary)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -72,5 +90,4 @@ def _estimated(
             pass
     built_in = functools.partial(vocabularies.length, vocabulary=family.vocabulary)
     length = family.length or built_in
-    counts = family.estimator or vocabularies.shipped(family.vocabulary)
-    return Estimate(weight=weigh(family, length), family=family, estimator=counts)
+    return Estimate(weight=weigh(family, length), family=family, estimator=_counter(family))
