@@ -237,7 +237,7 @@ def shaped(name: str) -> st.SearchStrategy[Any]:
 
 MANY = settings(
     deadline=None,
-    max_examples=max(100, settings().max_examples),
+    max_examples=max(100, settings().max_examples // 20),
     suppress_health_check=list(HealthCheck),
 )
 
