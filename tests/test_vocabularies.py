@@ -131,8 +131,8 @@ WORDS = st.lists(
 def test_where_there_are_seams_the_pieces_count_what_the_text_counts(
     words: list[str], between: str, size: int
 ) -> None:
-    text = between.join(["word", *words])
-    for name in NAMES:
+    text = between.join(["word", *(part for word in words for part in (word, "so"))])
+    for name in NAMES:  # whose seams, after each "so", are nearer to each other than half a piece
         whole = length(text, name)
         pieces = list(cut(text, size))
         assert sum(length(piece, name) for piece in pieces) == whole, pieces
