@@ -472,6 +472,25 @@ def test_where_there_is_no_room_an_event_is_said_at_once_and_that_is_counted(
     meter.room.give(full)
 
 
+def test_where_there_is_no_room_for_a_stream_that_is_counted_too(
+    meter: Meter, events: list[UsageEvent], client: openai.OpenAI
+) -> None:
+    full = meter.room.left
+    assert meter.room.take(full)
+    for _chunk in client.chat.completions.create(**ASK, stream=True):
+        pass
+    assert told(events[0]) == ((None, "unknown"), (None, "unknown", None), "completed")
+    assert meter.guard.failures == {"estimates left out for want of room": 1}
+    meter.room.give(full)
+
+
+def test_of_one_large_part_the_beginning_is_kept() -> None:
+    kept = Kept(Room())
+    kept.add(b"x" * (A_STREAM + 7))
+    kept.add(b"y")
+    assert (kept.size, kept.seen, len(kept.parts)) == (A_STREAM, A_STREAM + 8, 1)
+
+
 def test_a_stream_that_is_dropped_is_estimated_too(
     meter: Meter, events: list[UsageEvent], server: ModelServer, client: openai.OpenAI
 ) -> None:

@@ -332,7 +332,7 @@ class Call:
             return
         held = _size(evidence)
         if not desk.room.take(held):
-            desk.guard.count("estimates left out for want of room")
+            desk.guard.count(_NO_ROOM)
             desk.emit(event, watchers)
             return
 
@@ -359,6 +359,8 @@ class Call:
         if self._kept is not None and self._kept.seen:
             parts, share = self._kept.parts, self._kept.size / self._kept.seen
         foreign = event.status == "completed" and parts and not reading.recognised
+        if not share:
+            self._desk.guard.count(_NO_ROOM)
         if foreign or not share:
             return None
         route, failed = self._route, reading.status == "failed"
@@ -484,6 +486,9 @@ class Call:
         if usage.output_tokens is None:
             return read, "unknown"
         return read, "reported" if reading.final else "partial"
+
+
+_NO_ROOM = "estimates left out for want of room"
 
 
 def _size(evidence: Evidence) -> int:

@@ -69,12 +69,12 @@ class Kept:
 
     def add(self, data: bytes) -> None:
         """Keep more of it, as long as there is room; a part after a gap would say nothing."""
-        size = len(data)
-        self.seen += size
-        self._full = self._full or self.size + size > A_STREAM or not self._room.take(size)
-        if not self._full:
-            self.parts.append(data)
-            self.size += size
+        self.seen += len(data)
+        part = data[: A_STREAM - self.size]
+        if not self._full and self._room.take(len(part)):
+            self.parts.append(part)
+            self.size += len(part)
+        self._full = self.size < self.seen
 
     def clear(self) -> None:
         """Let go of it."""
