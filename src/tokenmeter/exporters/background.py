@@ -107,6 +107,7 @@ class Background:
         self._alarm = 0  # the length of the queue at which the worker is woken, or started
         self._ended = self._moving = 0  # those with an end, in order, and those on their way
         self._dropped = self._refused = 0  # those that were in the queue, and those that never were
+        self._known_lost = 0
         self._closed = False
         if self._recovered:
             self._wake()
@@ -213,13 +214,15 @@ class Background:
     def _step(self) -> bool:
         """Deliver the next batch; say whether there was one."""
         batch, spilled = self._take()
+        if not batch:
+            return False
         try:
             for ended in self._delivery.deliver(batch):
                 self._end(ended)
         finally:
-            if spilled is not None and batch:
+            if spilled is not None:
                 self._read(spilled, len(batch))
-        return bool(batch)
+        return True
 
     def _read(self, spilled: Spill, taken: int) -> None:
         """Note how far the disk was read; what could not be sent waits there again."""
@@ -281,18 +284,22 @@ class Background:
         return len(self._queue) + (self._left if self._spill is None else self._spill.waiting)
 
     def flush(self, timeout: float = END_S) -> bool:
-        """Deliver what waits now, in at most ``timeout`` seconds; false when not all of it was."""
+        """Deliver what waits now, in at most ``timeout`` seconds.
+
+        False when not all of it was, or when something was lost since the last time.
+        """
         deadline = time.monotonic() + timeout
-        lost = self.account().lost
         self._delivery.hurry()
         if self._waiting and not self._wake():
             self._drain(deadline)
         with self._changed:
             target = self._ended + self._moving + self._waiting
-            done = self._changed.wait_for(lambda: self._ended >= target, timeout)
+            self._changed.wait_for(lambda: self._ended >= target or self._closed, timeout)
+            done = self._ended >= target
         with passing_through():
             flushed = self._sink.flush(max(0.0, deadline - time.monotonic()))
-        return done and flushed and self.account().lost == lost
+        known, self._known_lost = self._known_lost, self.account().lost
+        return done and flushed and self._known_lost == known
 
     def _drain(self, deadline: float) -> None:
         """Do the work of the worker where there can be none."""
@@ -306,6 +313,8 @@ class Background:
 
         What could not be delivered is dropped, or stays on disk where it is spilled to.
         """
+        if self._closed:
+            return
         deadline = time.monotonic() + timeout
         self.flush(timeout)
         with self._changed:
