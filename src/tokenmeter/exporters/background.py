@@ -107,7 +107,6 @@ class Background:
         self._alarm = 0  # the length of the queue at which the worker is woken, or started
         self._ended = self._moving = 0  # those with an end, in order, and those on their way
         self._dropped = self._refused = 0  # those that were in the queue, and those that never were
-        self._known_lost = 0
         self._closed = False
         if self._recovered:
             self._wake()
@@ -284,11 +283,9 @@ class Background:
         return len(self._queue) + (self._left if self._spill is None else self._spill.waiting)
 
     def flush(self, timeout: float = END_S) -> bool:
-        """Deliver what waits now, in at most ``timeout`` seconds.
-
-        False when not all of it was, or when something was lost since the last time.
-        """
+        """Deliver what waits now, in at most ``timeout`` seconds; false when not all of it was."""
         deadline = time.monotonic() + timeout
+        lost = self.account().lost
         self._delivery.hurry()
         if self._waiting and not self._wake():
             self._drain(deadline)
@@ -298,8 +295,7 @@ class Background:
             done = self._ended >= target
         with passing_through():
             flushed = self._sink.flush(max(0.0, deadline - time.monotonic()))
-        known, self._known_lost = self._known_lost, self.account().lost
-        return done and flushed and self._known_lost == known
+        return done and flushed and self.account().lost == lost
 
     def _drain(self, deadline: float) -> None:
         """Do the work of the worker where there can be none."""
