@@ -20,7 +20,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ledger import Ledger
-from tokenmeter.meter import DISABLED
+from tokenmeter.settings import DISABLED
 
 BY = ("user", "task", "model")
 """What the closing table groups by."""
