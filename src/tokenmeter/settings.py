@@ -115,6 +115,23 @@ class Settings(msgspec.Struct, frozen=True):
             values[name], origins[name] = now if value == now else value, source.place
         return self._with(values, origins)
 
+    def check(self) -> None:
+        """Check that exporters which are named could be made, without making them.
+
+        Raises:
+            ConfigurationError: There is no such exporter, or an option does not fit.
+        """
+        for exporter in self.exporters:
+            if isinstance(exporter, Named):
+                exporter.factory()
+
+    def keeping(self, wanted: Callable[[Named | Exporter], bool]) -> Settings:
+        """Give these settings with the exporters that are wanted, as if code had said so."""
+        kept = tuple(filter(wanted, self.exporters))
+        if kept == self.exporters:
+            return self
+        return self._with({"exporters": kept}, {"exporters": CODE})
+
     def without_exporters(self) -> Settings:
         """Give these settings as they are when the exporters have ended."""
         left = {name: at for name, at in self.origins.items() if name != "exporters"}

@@ -116,7 +116,7 @@ def _in_file() -> dict[str, Found]:
 
 
 def _named() -> Path | None:
-    text = os.environ.get(CONFIG)
+    text = os.environ.get(CONFIG, "").strip()
     if text and not Path(text).exists():
         raise ConfigurationError(f"{CONFIG}: there is no file {text!r}: name one, or unset it")
     return Path(text) if text else None

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from tokenmeter.endings import END_S
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.exporters import Exporter
 from tokenmeter.exporters.factories import Factory, find
-from tokenmeter.guard import blaming
+from tokenmeter.guard import Guard, blaming
 from tokenmeter.near import meant
 
 Options = Mapping[str, Any]
@@ -83,9 +84,11 @@ class Named(NamedTuple):
         return exporter if given is False else self._wrapped(exporter, given)
 
     def _wrapped(self, exporter: Exporter, given: Options | bool) -> Exporter:
+        from tokenmeter.sinks import Sink
+
         options: Options = given if isinstance(given, Mapping) else {}
         with contextlib.ExitStack() as undo:
-            undo.callback(getattr(exporter, "close", bool))
+            undo.callback(Sink(exporter, Guard()).close, END_S)
             with placed(_under(self.place, "background"), options):
                 wrapped = _wrapper()(exporter, **options)
             undo.pop_all()
