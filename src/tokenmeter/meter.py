@@ -96,7 +96,7 @@ class Meter:
 
     def __init__(
         self,
-        exporters: Iterable[Given] = (),
+        exporters: Iterable[Given] | None = None,
         *,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,

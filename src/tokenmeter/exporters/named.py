@@ -104,7 +104,7 @@ def named(given: str | Options, place: str = "") -> Named:
     if isinstance(given, str):
         name, colon, argument = given.partition(":")
         return Named(name, (argument,) if colon else (), {}, None, place)
-    options = dict(given)
+    options = {str(key): value for key, value in given.items()}
     called, background = options.pop("name", None), options.pop("background", None)
     if not isinstance(called, str):
         raise wrong(
