@@ -11,7 +11,6 @@ import errno
 import os
 import re
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -44,13 +43,6 @@ class Jsonl:
                 f"cannot write events to {str(path)!r}: {exc.strerror}; "
                 f"name a file in an existing folder that you may write to"
             ) from exc
-
-    @classmethod
-    def from_argument(cls, argument: str | None) -> Self:
-        """Make one for ``"jsonl:PATH"``."""
-        if not argument:
-            raise ConfigurationError("'jsonl' needs a path, such as 'jsonl:usage.jsonl'")
-        return cls(argument)
 
     def __call__(self, event: UsageEvent) -> None:
         """Append one event.
