@@ -372,6 +372,7 @@ def test_a_table_in_parts_takes_each_event_once(dsn: str) -> None:
 # forks
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # threads, from 3.12 on
 def test_a_forked_child_has_a_connection_of_its_own_and_leaves_the_parents_alone(
     ledger: Postgres, dsn: str
 ) -> None:
