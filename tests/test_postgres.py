@@ -26,7 +26,9 @@ from tokenmeter import ConfigurationError, MissingExtraError, UsageEvent
 from tokenmeter.errors import BusyError, RejectedError
 from tokenmeter.event import Tags
 from tokenmeter.exporters import postgres
+from tokenmeter.exporters.background import Background
 from tokenmeter.exporters.postgres import Postgres, ddl
+from tokenmeter.sinks import Account
 
 TS = datetime(2026, 11, 22, 9, 8, 7, 654321, tzinfo=UTC)
 DOCS = Path(__file__).parent.parent / "docs" / "postgres.md"
@@ -146,6 +148,43 @@ def test_nothing_is_connected_before_the_first_event_and_one_connection_serves_a
     ledger.close()
 
 
+def test_a_hundred_thousand_events_that_are_sent_twice_arrive_once(dsn: str) -> None:
+    for _ in range(2):
+        background = Background(Postgres(dsn), batch=1_000, full="block", wait_s=60.0)
+        for number in range(100_000):
+            background(event(number, input_tokens=number))
+        assert background.flush(120)
+        background.close()
+        assert background.account() == Account(captured=100_000, exported=100_000)
+    query = "SELECT count(*), count(DISTINCT event_id), sum(input_tokens) FROM tokenmeter_events"
+    assert ask(dsn, query) == [(100_000, 100_000, sum(range(100_000)))]
+
+
+def test_a_value_that_does_not_fit_costs_its_event_alone(dsn: str) -> None:
+    background = Background(Postgres(dsn))
+    for number in range(100):
+        background(event(number, pid=2**63 if number == 42 else number))
+    background.close()
+    assert background.account() == Account(captured=100, exported=99, failed=1)
+    assert ask(dsn, "SELECT sum(pid) FROM tokenmeter_events") == [(sum(range(100)) - 42,)]
+
+
+def test_what_came_while_the_server_was_away_is_there_when_it_is_back() -> None:
+    with server() as other:
+        background = Background(Postgres(other.dsn()))
+        background(event(1))
+        assert background.flush(60)
+        other.stop()
+        background(event(2))
+        assert not background.flush(0.1)
+        assert background.account() == Account(captured=2, exported=1, pending=1)
+        other.start()
+        assert background.flush(60)
+        background.close()
+        assert background.account() == Account(captured=2, exported=2)
+        assert ask(other.dsn(), "SELECT count(*) FROM tokenmeter_events") == [(2,)]
+
+
 # texts
 
 
@@ -194,6 +233,42 @@ def test_a_value_that_fits_into_no_column_is_rejected_without_being_quoted(
     assert backends(dsn) == first  # nothing was wrong with the connection
     query = "SELECT event_id FROM tokenmeter_events ORDER BY 1"
     assert ask(dsn, query) == [(f"{1:032x}",), (f"{3:032x}",)]
+
+
+TRIGGER = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW."user" = 'eve' THEN RAISE 'no %', NEW."user"; END IF; RETURN NEW; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON tokenmeter_events FOR EACH ROW EXECUTE FUNCTION refuse();
+ALTER TABLE tokenmeter_events ADD CHECK (task <> 'secret')
+"""
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"user": "eve"}, "PostgreSQL: RaiseException (P0001)"),
+        ({"task": "secret"}, "PostgreSQL: CheckViolation (23514)"),
+    ],
+)
+def test_what_a_trigger_or_a_constraint_refuses_is_rejected_without_being_quoted(
+    ledger: Postgres, dsn: str, bad: dict[str, Any], said: str
+) -> None:
+    ledger(event(1))
+    ask(dsn, TRIGGER)
+    with pytest.raises(RejectedError) as caught:
+        ledger.batch([event(2), event(3, **bad)])
+    assert str(caught.value) == said
+
+
+def test_a_character_that_the_database_does_not_have_is_rejected(running: Server) -> None:
+    encoding = "TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'"
+    ask(running.dsn(), f"CREATE DATABASE latin {encoding}")
+    ledger = Postgres(running.dsn("latin"))
+    ledger(event(1, user="Zoë"))
+    with pytest.raises(RejectedError, match="UntranslatableCharacter"):
+        ledger(event(2, user="🐘"))
+    ledger.close()
+    assert ask(running.dsn("latin"), 'SELECT "user" FROM tokenmeter_events') == [("Zoë",)]
 
 
 def test_an_identifier_too_long_for_the_index_is_rejected(ledger: Postgres) -> None:
@@ -367,6 +442,15 @@ def test_a_table_in_parts_takes_each_event_once(dsn: str) -> None:
     ledger.batch([event(1)])
     ledger.close()
     assert ask(dsn, "SELECT count(*) FROM rest") == [(1,)]
+
+
+def test_the_sql_of_the_page_runs(ledger: Postgres, dsn: str) -> None:
+    ledger(UsageEvent(**WHOLE))
+    blocks = re.findall(r"```sql\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(blocks) > 5
+    for block in blocks:
+        ask(dsn, block)
+    ask(dsn, "DROP OWNED BY meter; DROP ROLE meter")
 
 
 # forks

@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from tokenmeter import ConfigurationError, Meter, MissingExtraError, UsageEvent
 from tokenmeter.errors import BusyError, RejectedError
 from tokenmeter.event import Tags
+from tokenmeter.exporters.background import Background
 from tokenmeter.exporters.webhook import Webhook, idempotency_key
+from tokenmeter.sinks import Account
 
 TS = datetime(2026, 11, 22, 9, 8, 7, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -52,6 +54,8 @@ class Receiver:
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
+        self.limit = 1_000_000
+        """The longest body that is taken; a longer one is answered with 413, and not kept."""
         self.posts: list[Post] = []
         self.connections: set[Any] = set()
         self._over = threading.Event()
@@ -71,6 +75,9 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) > receiver.limit:
+                    self._say(413, {})
+                    return
                 receiver.posts.append(Post(self.path, dict(self.headers), body))
                 receiver.connections.add(self.client_address)
                 answer = receiver.answers.pop(0) if receiver.answers else 200
@@ -291,16 +298,29 @@ def test_a_receiver_that_fails_then_hangs_then_accepts_has_every_event_once(
 ) -> None:
     # The one that hangs has taken the events before: it sees them again, under the same key.
     receiver = receivers(500, None, 200)
-    hook = Webhook(receiver.url, timeout_s=0.1)
-    batch = [event(n) for n in range(50)]
-    for _ in range(2):
-        with pytest.raises(BusyError):
-            hook.batch(batch)
-    hook.batch(batch)
-    hook.close()
-    assert [post.ids for post in receiver.posts] == [list(range(50))] * 3
-    assert len({post.headers["Idempotency-Key"] for post in receiver.posts}) == 1
-    assert len({post.body for post in receiver.posts}) == 1
+    background = Background(Webhook(receiver.url, timeout_s=0.1), batch=50)
+    for number in range(120):
+        background(event(number))
+    assert background.flush(60)
+    background.close()
+    assert background.account() == Account(captured=120, exported=120)
+    first, second, *rest = receiver.posts
+    assert first == second == rest[0]
+    once = {post.headers["Idempotency-Key"]: post.ids for post in receiver.posts}
+    assert [number for ids in once.values() for number in ids] == list(range(120))
+    assert [len(post.ids) for post in receiver.posts] == [50, 50, 50, 50, 20]
+
+
+def test_an_event_that_is_too_large_costs_itself_alone(receivers: Callable[..., Receiver]) -> None:
+    receiver = receivers()
+    receiver.limit = 2_000
+    background = Background(Webhook(receiver.url))
+    for number in range(10):
+        background(event(number, user="x" * (5_000 if number == 3 else 50)))
+    background.close()
+    assert background.account() == Account(captured=10, exported=9, failed=1)
+    arrived = [number for post in receiver.posts for number in post.ids]
+    assert arrived == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
 # signed, and kept to itself
@@ -409,13 +429,13 @@ def test_what_an_exporter_sends_is_not_metered(receivers: Callable[..., Receiver
     receiver = receivers()
     url = receiver.url.replace("/events", "/v1/chat/completions")  # as a model would be asked
     metered: list[UsageEvent] = []
-    meter = Meter([metered.append, Webhook(url)])
+    meter = Meter([metered.append, Webhook(url), Background(Webhook(url))])
     with meter.instrument():
         meter.record(event(1))
-        meter.flush()
+        assert meter.flush()
     meter.shutdown()
     assert metered == [event(1)]
-    assert [post.ids for post in receiver.posts] == [[1]]
+    assert [post.ids for post in receiver.posts] == [[1], [1]]
 
 
 def test_threads_may_send_at_the_same_time(receivers: Callable[..., Receiver]) -> None:

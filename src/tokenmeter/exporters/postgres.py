@@ -28,9 +28,9 @@ from tokenmeter.exporters.array import array
 GRACE_S = 5.0
 """How much longer than the server's own limit a statement is waited for."""
 
-_NEVER = ("22", "23", "54")
-"""Classes of SQLSTATE that are about the values: of data, of constraints, of limits (appendix A of
-https://www.postgresql.org/docs/current/errcodes-appendix.html, read 2026-11-23)."""
+_NEVER = ("22", "23", "54", "P0")
+"""Classes of SQLSTATE that are about the values: of data, of constraints, of limits, of triggers
+(https://www.postgresql.org/docs/current/errcodes-appendix.html, read 2026-11-23)."""
 
 _TYPES: dict[Any, str] = {
     str: "TEXT",
@@ -111,7 +111,7 @@ class Postgres:
             RejectedError: A value does not fit into its column.
             BusyError: Something else is in the way; it may be gone later.
         """
-        rows = _NUL.sub(rb"\1\\ufffd", array(events)).decode()
+        rows = _storable(array(events)).decode()
         with self._lock, self._explained():
             connection = self._connected()
             with self._limited(connection):
@@ -227,6 +227,10 @@ def _insert(table: str) -> bytes:
         f"INSERT INTO {name} ({columns}) SELECT {columns} "
         f"FROM json_populate_recordset(NULL::{name}, %s::json) ON CONFLICT DO NOTHING"
     ).encode()
+
+
+def _storable(body: bytes) -> bytes:
+    return _NUL.sub(rb"\1\\ufffd", body) if rb"\u0000" in body else body
 
 
 def _type(annotation: Any) -> str:
