@@ -77,8 +77,8 @@ def test_every_module_can_be_imported_alone() -> None:
 ROOMS = [
     {"event", "errors"},
     {"dialects", "providers", "prices"},
-    {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies", "call", "wire",
-     "functions", "tokens", "budget"},
+    {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
+     "call", "wire", "functions", "tokens", "budget"},
     {"meter", "metering", "sinks", "exporters"},
     {"ledger", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
