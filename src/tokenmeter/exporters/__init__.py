@@ -17,7 +17,9 @@ Exporter = Callable[[UsageEvent], object]
 _NAMES = {
     "jsonl": ("tokenmeter.exporters.jsonl", "Jsonl"),
     "memory": ("tokenmeter.exporters.memory", "Memory"),
+    "postgres": ("tokenmeter.exporters.postgres", "Postgres"),
     "stdout": ("tokenmeter.exporters.stdout", "Stdout"),
+    "webhook": ("tokenmeter.exporters.webhook", "Webhook"),
 }
 
 
