@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pg import Server, server
-from tokenmeter import ConfigurationError, MissingExtraError, UsageEvent
+from tokenmeter import ConfigurationError, Meter, MissingExtraError, UsageEvent
 from tokenmeter.errors import BusyError, RejectedError
 from tokenmeter.event import Tags
 from tokenmeter.exporters import postgres
@@ -160,6 +160,7 @@ def test_a_hundred_thousand_events_that_are_sent_twice_arrive_once(dsn: str) -> 
     assert ask(dsn, query) == [(100_000, 100_000, sum(range(100_000)))]
 
 
+# C73: nobody could say how much was lost
 def test_a_value_that_does_not_fit_costs_its_event_alone(dsn: str) -> None:
     background = Background(Postgres(dsn))
     for number in range(100):
@@ -479,6 +480,33 @@ def test_a_forked_child_has_a_connection_of_its_own_and_leaves_the_parents_alone
     assert ask(dsn, query) == [("parent",), ("child",), ("parent",)]
 
 
+# C75: a fork killed the exporter's thread, and nothing arrived any more
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # threads, from 3.12 on
+def test_parent_and_child_deliver_what_is_theirs_and_nothing_twice(dsn: str) -> None:
+    meter = Meter([Background(Postgres(dsn, table="forked"), batch=7)])
+    for number in range(100):
+        meter.record(event(number, user="parent"))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for number in range(100, 150):
+                meter.record(event(number, user="child"))
+            meter.shutdown(60)
+            code = int(bool(meter.losses()))
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for number in range(150, 200):
+        meter.record(event(number, user="parent"))
+    assert meter.flush(60)
+    account = Account(captured=150, exported=150)._asdict()
+    assert meter.stats() == {"Postgres": account, "guard": {}}
+    meter.shutdown()
+    query = 'SELECT "user", count(*) FROM forked GROUP BY 1 ORDER BY 1'
+    assert ask(dsn, query) == [("child", 50), ("parent", 150)]
+
+
 # holding it wrongly, and secrets
 
 
@@ -507,8 +535,9 @@ def test_what_names_no_table_is_refused(table: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["connect_timeout_s", "statement_timeout_s"])
-def test_a_time_limit_is_positive(name: str) -> None:
-    limits: dict[str, Any] = {name: 0}
+@pytest.mark.parametrize("given", [0, -1, "5", None])
+def test_a_time_limit_is_a_positive_number(name: str, given: Any) -> None:
+    limits: dict[str, Any] = {name: given}
     with pytest.raises(ConfigurationError, match="positive numbers of seconds"):
         Postgres("", **limits)
 

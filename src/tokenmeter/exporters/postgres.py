@@ -87,8 +87,11 @@ class Postgres:
         connect_timeout_s: float = 10.0,
         statement_timeout_s: float = 30.0,
     ) -> None:
-        if connect_timeout_s <= 0 or statement_timeout_s <= 0:
-            raise ConfigurationError("the timeouts of Postgres are positive numbers of seconds")
+        for limit_s in (connect_timeout_s, statement_timeout_s):
+            if not isinstance(limit_s, int | float) or limit_s <= 0:  # pyright: ignore
+                raise ConfigurationError(
+                    f"the timeouts of Postgres are positive numbers of seconds; got {limit_s!r}"
+                )
         self.table = table
         self._options = _options(dsn, connect_timeout_s)
         self._create = create

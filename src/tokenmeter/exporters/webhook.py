@@ -68,8 +68,10 @@ class Webhook:
         timeout_s: float = 10.0,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        if timeout_s <= 0:
-            raise ConfigurationError("timeout_s of Webhook is a positive number of seconds")
+        if not isinstance(timeout_s, int | float) or timeout_s <= 0:  # pyright: ignore
+            raise ConfigurationError(
+                f"timeout_s of a webhook is a positive number of seconds; got {timeout_s!r}"
+            )
         at = _at(url)
         self.host = at.hostname or ""
         self._url = at._replace(netloc=at.netloc.rpartition("@")[2], fragment="").geturl()
