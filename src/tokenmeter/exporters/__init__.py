@@ -22,7 +22,9 @@ Given = str | Mapping[str, Any] | Exporter
 _NAMES = {
     "jsonl": ("tokenmeter.exporters.jsonl", "Jsonl"),
     "memory": ("tokenmeter.exporters.memory", "Memory"),
+    "postgres": ("tokenmeter.exporters.postgres", "Postgres"),
     "stdout": ("tokenmeter.exporters.stdout", "Stdout"),
+    "webhook": ("tokenmeter.exporters.webhook", "Webhook"),
 }
 
 
