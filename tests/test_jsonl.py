@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from tokenmeter import ConfigurationError, Meter, UsageEvent
 from tokenmeter.exporters import exporter
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.exporters.jsonl_files import blank
 from tokenmeter.sinks import Account
 
 
@@ -133,7 +134,7 @@ def test_a_torn_line_becomes_a_blank_one_whatever_was_written_behind_it(
     mine, other = Jsonl(path), Jsonl(path)
     part = LINE[:length]
     other(event(1))
-    os.write(mine._fd, part)
+    os.write(mine._file.fd, part)
     expected = [1]
     if "line" in behind and behind != "a torn line":
         other(event(2))
@@ -142,9 +143,9 @@ def test_a_torn_line_becomes_a_blank_one_whatever_was_written_behind_it(
         other(event(3, user="x"))
         expected.append(3)
     if behind == "a torn line":
-        os.write(other._fd, LINE[:9])
-        other._blank(LINE[:9])
-    mine._blank(part)
+        os.write(other._file.fd, LINE[:9])
+        blank(other._file.fd, path, LINE[:9])
+    blank(mine._file.fd, path, part)
     other(event(4))
     found = [int(json.loads(line)["event_id"], 16) for line in lines(path) if line.strip()]
     assert found == [*expected, 4]
@@ -155,8 +156,8 @@ def test_nothing_is_blanked_where_nothing_was_written(tmp_path: Path) -> None:
     jsonl = Jsonl(path)
     jsonl(event(1))
     before = path.read_bytes()
-    jsonl._blank(b"")
-    jsonl._blank(LINE)
+    blank(jsonl._file.fd, path, b"")
+    blank(jsonl._file.fd, path, LINE)
     assert path.read_bytes() == before
 
 
