@@ -125,8 +125,12 @@ class Ledger:
         self.skipped: list[int] = []
         self.torn: list[int] = []
         self.unfinished = False
-        self._closed = ClosedFiles(self.path.resolve())
-        self._last = self._closed.newest() if position is not None else None
+        one = ledger_of(self.path)
+        self._only = one and one[1]
+        self._closed = ClosedFiles((one[0] if one else self.path).resolve())
+        self._last = self._closed.newest() if position is not None and not one else None
+        self._read: list[Closing] = []
+        self._foreign = 0
         self._position = position or 0
         self._line_number = 0
         self._file: BinaryIO | None = None
@@ -154,6 +158,9 @@ class Ledger:
             file.close()
 
     def __iter__(self) -> Iterator[UsageEvent]:
+        if self._only is not None:
+            yield from self.closed()
+            return
         if self.path.suffix in ENDINGS.values():
             yield from self._unpacked()
             return
@@ -195,9 +202,7 @@ class Ledger:
         old = self._left()
         try:
             while self._file is None:
-                for closing in self._closed.after(self._last):
-                    yield from self._closed_events(closing, old)
-                    self._last = closing
+                yield from self.closed(old)
                 self._open()
                 if self._file is None:
                     return
@@ -225,13 +230,35 @@ class Ledger:
         except FileNotFoundError:
             self._file = None
 
+    def closed(self, old: BinaryIO | None = None) -> Iterator[UsageEvent]:
+        """Yield the events of the files that were closed since the last look.
+
+        Args:
+            old: A file that was read already, perhaps one of them.
+        """
+        for closing in self._closed.after(self._last):
+            if self._only in (None, closing):
+                yield from self._closed_events(closing, old)
+            self._last = closing
+
+    def remove_read(self) -> list[Path]:
+        """Remove the closed files of which every line was read, and give what they were called.
+
+        One that is damaged, or that holds what only a later version may know, stays.
+        """
+        read, self._read = self._read, []
+        return [path for closing in read for path in self._closed.remove(closing)]
+
     def _closed_events(self, closing: Closing, old: BinaryIO | None) -> Iterator[UsageEvent]:
         if old is not None and self._head(closing) == _head(old):
             return  # it was read before it was closed
         file = self._closed.open(closing)
         if file is not None:
+            before = self._foreign
             with file:
                 yield from self._whole(file)
+            if self._foreign == before:
+                self._read.append(closing)
 
     def _head(self, closing: Closing) -> bytes | None:
         file = self._closed.open(closing)
@@ -248,6 +275,7 @@ class Ledger:
                 yield from self._events(line)
         except damage():
             self._line_number += 1
+            self._foreign += 1
             self._note_torn()
 
     def _events(self, line: bytes) -> Iterator[UsageEvent]:
@@ -260,6 +288,7 @@ class Ledger:
                 self._note_torn()
             else:
                 self.skipped.append(self._line_number)
+                self._foreign += not line.isspace()
         if event is not None:
             yield event
 

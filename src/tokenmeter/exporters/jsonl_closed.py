@@ -146,10 +146,10 @@ class ClosedFiles:
         for closing in sorted(old):
             self.remove(closing)
 
-    def remove(self, closing: Closing) -> None:
-        """Remove one, packed or not."""
-        for ending in ("", *ENDINGS.values()):
-            self.path(closing, ending).unlink(missing_ok=True)
+    def remove(self, closing: Closing) -> list[Path]:
+        """Remove one, packed or not, and give what it was called."""
+        paths = [self.path(closing, ending) for ending in ("", *ENDINGS.values())]
+        return [path for path in paths if _removed(path)]
 
     def _found(self) -> Iterator[tuple[Closing, str]]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
@@ -229,6 +229,14 @@ class Upkeep:
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _closing(match: re.Match[str]) -> Closing:
