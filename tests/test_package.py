@@ -80,7 +80,7 @@ ROOMS = [
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget"},
     {"meter", "metering", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
+    {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 
