@@ -78,7 +78,7 @@ ROOMS = [
     {"event", "errors"},
     {"dialects", "providers", "prices"},
     {"guard", "ids", "attribution", "answers", "pending", "estimating", "tallies", "call", "wire",
-     "functions", "tokens", "budget"},
+     "functions", "tokens", "budget", "surroundings"},
     {"meter", "metering", "sinks", "exporters"},
     {"ledger", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.sinks import Sink
+from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
@@ -128,6 +129,7 @@ class Meter:
         self.estimates = _estimating(estimates)
         self.tokenizers = Tokenizers(tokenizers, self.guard)
         self.pid = os.getpid()
+        self.place = place(os.environ)
         self.now_ns = now_ns
         self.timer_s = timer_s
         self.totals = Totals()
@@ -177,6 +179,7 @@ class Meter:
         if exact_streams is not None:
             self.exact = self._exact(exact_streams)
         self._enabled = _wanted() and not self._disabled
+        self.place = place(os.environ)
         self.estimates = self.estimates if estimates is None else estimates
         self.tokenizers = counting or self.tokenizers
         replaced = [sink for sink in self._sinks if sink not in kept]

@@ -17,6 +17,9 @@ Exporter = Callable[[UsageEvent], object]
 _NAMES = {
     "jsonl": ("tokenmeter.exporters.jsonl", "Jsonl"),
     "memory": ("tokenmeter.exporters.memory", "Memory"),
+    "otel": ("tokenmeter.exporters.otel", "Otel"),
+    "otel-spans": ("tokenmeter.exporters.otel_spans", "OtelSpans"),
+    "otlp": ("tokenmeter.exporters.otel", "otlp"),
     "stdout": ("tokenmeter.exporters.stdout", "Stdout"),
 }
 
