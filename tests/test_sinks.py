@@ -105,8 +105,11 @@ def test_what_an_exporter_lost_is_said_when_it_ends() -> None:
     assert meter.losses() == []
     meter.configure(exporters=[nothing])
     assert meter.losses() == [
-        "the exporter broken lost events: 3 captured: 3 failed",
-        "the exporter Waiting lost events: 3 captured: 1 exported, 1 dropped, 1 pending",
+        "the exporter broken did not deliver all events: 3 captured: 3 failed",
+        (
+            "the exporter Waiting did not deliver all events: "
+            "3 captured: 1 exported, 1 dropped, 1 pending"
+        ),
     ]
     meter.shutdown()
     assert len(meter.losses()) == 2
@@ -128,4 +131,6 @@ def test_the_end_of_the_process_says_what_was_lost_and_nothing_else() -> None:
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert run.stderr == ("tokenmeter: the exporter broken lost events: 1 captured: 1 failed\n")
+    assert run.stderr == (
+        "tokenmeter: the exporter broken did not deliver all events: 1 captured: 1 failed\n"
+    )

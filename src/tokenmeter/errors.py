@@ -1,6 +1,7 @@
 """How a user can hold tokenmeter wrongly.
 
-Raised at once, while something is being configured or wrapped, never from inside a model call.
+Raised at once, while something is being configured or wrapped, never from inside a model call. The
+last two are raised by exporters, and end in the account of whoever called them.
 Every error derives from the built-in a reader would expect::
 
     TokenmeterError
@@ -8,10 +9,19 @@ Every error derives from the built-in a reader would expect::
     ├── CannotWrapError (TypeError)        what was handed to wrap() has no HTTP client
     ├── CannotCountError (TypeError)       what was handed to count() is no text, no messages
     ├── InvariantError (ValueError)        an event or a usage that contradicts itself
-    └── MissingExtraError (ImportError)    an optional dependency is not installed
+    ├── MissingExtraError (ImportError)    an optional dependency is not installed
+    └── DeliveryError (RuntimeError)       what an exporter tells `Background`
+        ├── RejectedError                      these events will never be taken
+        └── BusyError                          try again, but not at once
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenmeter.event import UsageEvent
 
 
 class TokenmeterError(Exception):
@@ -50,3 +60,35 @@ class MissingExtraError(TokenmeterError, ImportError):
             f"{what} is not installed: run  pip install 'tokenmeter[{extra}]'  "
             f"(in a checkout:  pip install -e '.[{extra}]')"
         )
+
+
+class DeliveryError(TokenmeterError, RuntimeError):
+    """Base of what an exporter raises to say why events are not where they were to go."""
+
+
+class RejectedError(DeliveryError):
+    """Say that events will never be taken, so that nobody hands them over again.
+
+    Args:
+        message: Why, without anything that a user wrote.
+        events: These alone, and the others of the batch were taken; ``None``: none was taken. A
+            batch of several that is rejected whole is halved by `Background`, and the halves are
+            tried again, so that one bad event costs itself alone.
+    """
+
+    def __init__(self, message: str, events: Sequence[UsageEvent] | None = None) -> None:
+        super().__init__(message)
+        self.events = events
+
+
+class BusyError(DeliveryError):
+    """Say that events can be taken later.
+
+    Args:
+        message: Why, without anything that a user wrote.
+        retry_after_s: Not before so many seconds have passed; ``None``: nobody said.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import itertools
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 from tokenmeter import exporters as exporting
@@ -17,6 +16,7 @@ from tokenmeter.answers import Answers
 from tokenmeter.call import Call, Watcher, watchers, watching
 from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.own import checked, installed, load
+from tokenmeter.endings import END_S, care_for
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.estimating import Room
 from tokenmeter.event import UsageEvent
@@ -25,7 +25,7 @@ from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
-from tokenmeter.sinks import Sink
+from tokenmeter.sinks import Sink, lineage, shares
 from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
@@ -35,7 +35,7 @@ from tokenmeter.wire.stacks import STACKS, Stack, clients_in
 
 T = TypeVar("T")
 
-WAIT_S = 5.0
+WAIT_S = END_S
 """How long leaving a tally, flushing and the end of the process wait for what is pending."""
 
 DISABLED = "TOKENMETER_DISABLED"
@@ -146,7 +146,7 @@ class Meter:
         self._sinks = self._made(exporters)
         self._disabled = False
         self._enabled = _wanted()
-        _living(self)
+        care_for(self)
 
     def configure(  # noqa: PLR0913 - each is a setting of its own, by name
         self,
@@ -316,23 +316,27 @@ class Meter:
             self.pending.drain(timeout)
 
     def flush(self, timeout: float = WAIT_S) -> bool:
-        """Finish what is pending and flush the exporters; false when time ran out."""
+        """Finish what is pending and flush the exporters; false when time ran out.
+
+        Each exporter may take its share of the time that is left.
+        """
+        deadline = time.monotonic() + timeout
         done = self.pending.drain(timeout)
+        left = max(0.0, deadline - time.monotonic())
         with passing_through():
-            for sink in self._sinks:
-                sink.call("flush")
-        return done
+            flushed = [sink.flush(share) for sink, share in shares(self._sinks, left)]
+        return done and all(flushed)
 
     def shutdown(self, timeout: float = WAIT_S) -> bool:
         """End open streams as abandoned, flush and close; the meter passes through afterwards."""
+        deadline = time.monotonic() + timeout
         self._enabled = False
         for call in list(self.open_calls):
             call.released()
         done = self.pending.drain(timeout)
         self.pending.stop()
         sinks, self._sinks, self._attached = self._sinks, (), ()
-        self._end(sinks)
-        return done
+        return self._end(sinks, max(0.0, deadline - time.monotonic())) and done
 
     def disable(self) -> None:
         """Pass everything through until `enable`; configuring changes nothing about that."""
@@ -350,7 +354,7 @@ class Meter:
         ``Jsonl``, ``Jsonl 2``. Under ``guard`` stands what went wrong inside, by place.
         """
         accounts: dict[str, dict[str, int]] = {}
-        for sink in self._sinks:
+        for sink in itertools.chain.from_iterable(map(lineage, self._sinks)):
             same = sum(name.partition(" ")[0] == sink.name for name in accounts)
             name = f"{sink.name} {same + 1}" if same else sink.name
             accounts[name] = sink.account()._asdict()
@@ -360,21 +364,26 @@ class Meter:
         """Say, a line each, what exporters that have ended did not deliver."""
         return list(self._losses)
 
-    def _end(self, sinks: Iterable[Sink]) -> None:
+    def _end(self, sinks: Sequence[Sink], timeout: float = WAIT_S) -> bool:
+        """Flush and close; say whether everything arrived."""
+        before = len(self._losses)
         with passing_through():
-            for sink in sinks:
-                sink.call("flush")
-                sink.call("close")
-                account = sink.account()
-                if account.lost or account.pending:
-                    self._losses.append(f"the exporter {sink.name} lost events: {account}")
+            for sink, share in shares(sinks, timeout):
+                end = time.monotonic() + share
+                sink.flush(share)
+                sink.close(max(0.0, end - time.monotonic()))
+                self._losses += sink.losses()
+        return len(self._losses) == before
 
     def _made(self, exporters: Iterable[str | Exporter]) -> tuple[Sink, ...]:
         if isinstance(exporters, str):
             raise ConfigurationError(
                 f"exporters is a list, such as ['jsonl:usage.jsonl']; got the string {exporters!r}"
             )
-        return tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
+        made = tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
+        for sink in made:
+            sink.watch(self.stats)
+        return made
 
     def _exact(self, wanted: bool) -> ExactStreams | None:
         return ExactStreams(self.guard) if wanted else None
@@ -384,8 +393,15 @@ class Meter:
         loaded = (self.guard.run(f"the dialect {p.name}", load, p) for p in installed())
         return [dialect for dialect in loaded if dialect is not None]
 
+    def at_end(self, timeout: float) -> list[str]:
+        """Shut down at the end of the process and say what was lost."""
+        self.shutdown(timeout)
+        return self._losses
+
     def after_fork(self) -> None:
         """Begin anew in a forked child: what is open belongs to the parent."""
+        global _lock
+        _lock = threading.RLock()
         for call in self.open_calls:
             call.disown()
         self.open_calls = set()
@@ -437,35 +453,8 @@ def _named(thing: object) -> str:
     return f"an object of type {type(thing).__module__}.{type(thing).__qualname__}"
 
 
-_meters: weakref.WeakSet[Meter] = weakref.WeakSet()
 _lock = threading.RLock()
-_cared_for = False
 _default: Meter | None = None
-
-
-def _living(meter: Meter) -> None:
-    """Have a meter taken care of when the process forks and when it ends."""
-    global _cared_for
-    with _lock:
-        _meters.add(meter)
-        if not _cared_for:
-            atexit.register(_at_exit)
-            os.register_at_fork(after_in_child=_in_child)
-            _cared_for = True
-
-
-def _at_exit() -> None:
-    for meter in list(_meters):
-        meter.shutdown()
-        for loss in meter.losses():
-            print(f"tokenmeter: {loss}", file=sys.stderr)
-
-
-def _in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-    for meter in list(_meters):
-        meter.after_fork()
 
 
 def default() -> Meter:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
 from tokenmeter.guard import Guard
+
+Stats = Callable[[], Mapping[str, Mapping[str, int]]]
+"""What gives the accounts of all exporters: ``meter.stats``."""
 
 
 class Account(NamedTuple):
@@ -48,7 +54,9 @@ class Sink:
     """One exporter and its account.
 
     An exporter that does not finish with an event before it returns has a method ``account`` of
-    its own, which gives an `Account` of what it took; any other has exported what it took.
+    its own, which gives an `Account` of what it took; any other has exported what it took. One that
+    also delivers what an earlier process left behind says how much in ``recovered``; one that
+    hands events on to several has their sinks in ``branches``.
     """
 
     def __init__(self, exporter: Exporter, guard: Guard) -> None:
@@ -56,12 +64,16 @@ class Sink:
         self.name: str = getattr(exporter, "__name__", type(exporter).__name__)
         self._place = f"the exporter {self.name}"
         self._guard = guard
-        self.restart()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._captured = self._taken = self._refused = 0
+        self._lock = threading.Lock()
 
     def restart(self) -> None:
         """Begin a new account; a forked child exports its own events only."""
-        self._captured = self._taken = self._refused = 0
-        self._lock = threading.Lock()
+        self._begin()
+        self._call("after_fork")
 
     def export(self, event: UsageEvent) -> None:
         """Hand one event to the exporter; what it raises stays here."""
@@ -78,15 +90,59 @@ class Sink:
         """Say what became of the events so far."""
         own = getattr(self.exporter, "account", None)
         said = None if own is None else self._guard.run(self._place, own) or Account()
+        recovered: int = getattr(self.exporter, "recovered", 0)
         with self._lock:  # after asking: what arrives meanwhile is pending, and nothing is lost
-            captured, taken, refused = self._captured, self._taken, self._refused
+            captured, taken, refused = self._captured + recovered, self._taken, self._refused
         ends = Account(exported=taken) if said is None else said
         failed = ends.failed + refused
         known = ends.exported + ends.filtered + ends.dropped + failed
         return ends._replace(captured=captured, failed=failed, pending=captured - known)
 
-    def call(self, method: str) -> None:
-        """Call ``flush`` or ``close`` where the exporter has it."""
+    def losses(self) -> list[str]:
+        """Say, a line each, what this exporter and its branches have not delivered."""
+        return [line for sink in lineage(self) for line in loss(sink.name, sink.account())]
+
+    def flush(self, timeout: float) -> bool:
+        """Have the exporter send what it holds; false when it failed or time ran out."""
+        return self._call("flush", timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Have the exporter end; false when it failed or time ran out."""
+        return self._call("close", timeout)
+
+    def watch(self, stats: Stats) -> None:
+        """Show the accounts of all exporters to one that wants to see them."""
+        watch = getattr(self.exporter, "watch", None)
+        if watch is not None:
+            self._guard.run(self._place, watch, stats)
+
+    def _call(self, method: str, *timeout: float) -> bool:
         wanted = getattr(self.exporter, method, None)
-        if wanted is not None:
-            self._guard.run(self._place, wanted)
+        return wanted is None or self._guard.run(self._place, _told, wanted, *timeout) is True
+
+
+def shares(sinks: Sequence[Sink], timeout: float) -> Iterator[tuple[Sink, float]]:
+    """Give each sink with its share of the seconds that are left: none eats another's."""
+    deadline = time.monotonic() + timeout
+    for left, sink in zip(range(len(sinks), 0, -1), sinks, strict=True):
+        yield sink, max(0.0, deadline - time.monotonic()) / left
+
+
+def loss(name: str, account: Account) -> list[str]:
+    """Say in a line what was not delivered, if anything was not."""
+    if not account.lost and not account.pending:
+        return []
+    return [f"the exporter {name} did not deliver all events: {account}"]
+
+
+def lineage(sink: Sink) -> Iterator[Sink]:
+    """Give a sink and, after it, those that its exporter hands events on to."""
+    yield sink
+    for branch in getattr(sink.exporter, "branches", ()):
+        yield from lineage(branch)
+
+
+def _told(method: Callable[..., Any], *timeout: float) -> bool:
+    """Call ``flush`` or ``close``, with the seconds where it takes them."""
+    takes = timeout and "timeout" in inspect.signature(method).parameters
+    return (method(timeout=timeout[0]) if takes else method()) is not False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenmeter.errors import ConfigurationError
@@ -20,14 +20,13 @@ from tokenmeter.exporters.otel_measures import Measure, More, measures
 from tokenmeter.exporters.otel_own import Own
 from tokenmeter.exporters.otel_records import context, log_record
 from tokenmeter.exporters.otel_series import Series, SeriesTable
-from tokenmeter.sinks import Account
+from tokenmeter.sinks import Account, Stats
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 WAIT_S = 5.0
 
-Stats = Callable[[], Mapping[str, Mapping[str, int]]]
 _Planned = list[tuple[Any, Series, list[Measure]]]
 
 

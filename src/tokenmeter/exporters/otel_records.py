@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tokenmeter.event import UsageEvent
+from tokenmeter.event import TagValue, UsageEvent
 from tokenmeter.exporters.otel_names import named
 
 EVENT_NAME = "tokenmeter.event"
@@ -34,13 +34,17 @@ def attributes(event: UsageEvent, columns: Iterable[str] = _COLUMNS) -> dict[str
     for column in columns:
         value = getattr(event, column)
         if column in _MAPS:
-            said |= {named(f"{_MAPS[column]}:{name}"): v for name, v in (value or {}).items()}
+            said |= _mapped(_MAPS[column], value or {})
         elif value is not None:
             name = _counted(event, column) or _NAMES[column]
             said[name] = str(value) if type(value) is Decimal else value
     if event.agent is not None and "agent" in columns:
         said["gen_ai.agent.name"] = event.agent.rpartition("/")[2]
     return said
+
+
+def _mapped(word: str, given: Mapping[str, TagValue]) -> dict[str, TagValue]:
+    return {named(f"{word}:{name}"): value for name, value in given.items()}
 
 
 def _counted(event: UsageEvent, column: str) -> str | None:
