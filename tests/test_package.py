@@ -78,7 +78,7 @@ ROOMS = [
     {"event", "errors", "near"},
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
-     "call", "wire", "functions", "tokens", "budget"},
+     "call", "wire", "functions", "tokens", "budget", "surroundings"},
     {"meter", "metering", "settings", "sinks", "sources", "exporters"},
     {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip

@@ -22,6 +22,9 @@ Given = str | Mapping[str, Any] | Exporter
 _NAMES = {
     "jsonl": ("tokenmeter.exporters.jsonl", "Jsonl"),
     "memory": ("tokenmeter.exporters.memory", "Memory"),
+    "otel": ("tokenmeter.exporters.otel", "Otel"),
+    "otel-spans": ("tokenmeter.exporters.otel_spans", "OtelSpans"),
+    "otlp": ("tokenmeter.exporters.otel", "otlp"),
     "postgres": ("tokenmeter.exporters.postgres", "Postgres"),
     "stdout": ("tokenmeter.exporters.stdout", "Stdout"),
     "webhook": ("tokenmeter.exporters.webhook", "Webhook"),
