@@ -406,11 +406,11 @@ def test_a_fork_in_the_middle_of_a_batch_sends_nothing_twice(tmp_path: Path) -> 
     program = """
         begun, parent, (gate, opener) = threading.Event(), os.getpid(), os.pipe()
         class Slow(Jsonl):
-            def __call__(self, e):
+            def batch(self, events):
                 begun.set()
                 if os.getpid() == parent:
                     os.read(gate, 1)  # no lock, which the child would inherit
-                super().__call__(e)
+                super().batch(events)
         slow = Background(Slow(path), interval_s=0.01)
         for n in range(3): slow(event(n))
         assert begun.wait(60)
