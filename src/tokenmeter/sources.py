@@ -30,7 +30,6 @@ _OWN, _SHARED = "tokenmeter.toml", "pyproject.toml"
 _ROOT = (_SHARED, ".git")
 _REFERENCE = re.compile(r"(\$?)\$\{([^}]*)\}")
 
-
 logger = logging.getLogger("tokenmeter")
 
 
@@ -178,7 +177,9 @@ def _table(path: Path) -> Mapping[str, Any]:
         return _parsed(text, path)
     if "tokenmeter" not in text:  # so that the faults of other tools' tables are theirs
         return {}
-    table: Any = _parsed(text, path).get("tool", {}).get("tokenmeter", {})
+    tool: Any = _parsed(text, path).get("tool")
+    tools = cast("dict[str, Any]", tool) if isinstance(tool, dict) else {}
+    table = tools.get("tokenmeter", {})
     if not isinstance(table, dict):
         raise ConfigurationError(f"{_shown(path)}: tool.tokenmeter is a table of settings")
     return cast("dict[str, Any]", table)
