@@ -78,9 +78,9 @@ ROOMS = [
     {"event", "errors", "near"},
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
-     "call", "wire", "functions", "tokens", "budget"},
+     "call", "wire", "functions", "tokens", "budget", "surroundings"},
     {"meter", "metering", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
+    {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 

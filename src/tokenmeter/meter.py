@@ -28,6 +28,7 @@ from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
+from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
@@ -109,6 +110,7 @@ class Meter:
         self.open_calls: set[Call] = set()
         self.room = Room()
         self.pid = os.getpid()
+        self.place = place(os.environ)
         self.now_ns = now_ns
         self.timer_s = timer_s
         self.totals = Totals()
@@ -163,6 +165,7 @@ class Meter:
         self.estimates = settings.estimates
         self._enabled = not (self._disabled or is_disabled())
         self.settings = settings
+        self.place = place(os.environ)
         self._end(replaced)
         return self
 
