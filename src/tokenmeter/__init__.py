@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from tokenmeter.attribution import attribute as attribute
     from tokenmeter.diagnosis import Diagnosis as Diagnosis
     from tokenmeter.diagnosis import diagnose as diagnose
+    from tokenmeter.errors import BusyError as BusyError
     from tokenmeter.errors import CannotCountError as CannotCountError
     from tokenmeter.errors import CannotWrapError as CannotWrapError
     from tokenmeter.errors import ConfigurationError as ConfigurationError
+    from tokenmeter.errors import DeliveryError as DeliveryError
     from tokenmeter.errors import InvariantError as InvariantError
     from tokenmeter.errors import MissingExtraError as MissingExtraError
+    from tokenmeter.errors import RejectedError as RejectedError
     from tokenmeter.errors import TokenmeterError as TokenmeterError
     from tokenmeter.event import Attribution as Attribution
     from tokenmeter.event import Cost as Cost
@@ -46,11 +49,14 @@ _HOMES = {
     "attribution": ("attribute",),
     "diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
+        "BusyError",
         "CannotCountError",
         "CannotWrapError",
         "ConfigurationError",
+        "DeliveryError",
         "InvariantError",
         "MissingExtraError",
+        "RejectedError",
         "TokenmeterError",
     ),
     "event": ("Attribution", "Cost", "Usage", "UsageEvent", "check_invariants"),

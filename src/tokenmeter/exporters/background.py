@@ -212,11 +212,13 @@ class Background:
     def _step(self) -> bool:
         """Deliver the next batch; say whether there was one."""
         batch, spilled = self._take()
+        if not batch:
+            return False
         for ended in self._delivery.deliver(batch):
             self._end(ended)
-        if spilled is not None and batch:
+        if spilled is not None:
             self._read(spilled, len(batch))
-        return bool(batch)
+        return True
 
     def _read(self, spilled: Spill, taken: int) -> None:
         """Note how far the disk was read; what could not be sent waits there again."""
@@ -282,7 +284,8 @@ class Background:
             self._drain(deadline)
         with self._changed:
             target = self._ended + self._moving + self._waiting
-            done = self._changed.wait_for(lambda: self._ended >= target, timeout)
+            self._changed.wait_for(lambda: self._ended >= target or self._closed, timeout)
+            done = self._ended >= target
         with passing_through():
             flushed = self._sink.flush(max(0.0, deadline - time.monotonic()))
         return done and flushed and self.account().lost == lost
@@ -299,6 +302,8 @@ class Background:
 
         What could not be delivered is dropped, or stays on disk where it is spilled to.
         """
+        if self._closed:
+            return
         deadline = time.monotonic() + timeout
         self.flush(timeout)
         with self._changed:

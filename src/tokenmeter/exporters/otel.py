@@ -54,7 +54,7 @@ class Otel:
             ``_OTHER``.
         strict: Whether counts that are not there add 0 to the current counters, with modality
             ``unknown``, as the convention says.
-        exemplars: Whether durations and counts of each call carry the trace that the call was in.
+        exemplars: Whether durations carry the trace that their call was in, as an example.
         logs: Whether each event is sent as a log record too, whole.
         logger_provider: Where those go; ``None``: the global one, or the same endpoint.
 
@@ -127,14 +127,15 @@ class Otel:
 
     def _record(self, planned: _Planned, instruments: dict[str, Any]) -> None:
         """Record histograms one by one; what is counted is added up first, which costs less."""
-        sums: dict[tuple[str, Series, More], float] = defaultdict(int)
+        nowhere, sums = context(None), defaultdict[tuple[str, Series, More], float](int)
         for where, series, measured in planned:
             for name, amount, more in measured:
                 if name in names.COUNTERS:
                     sums[name, series, more] += amount
                 else:
-                    said = series.attributes(names.METRICS[name], more)
-                    instruments[name].record(amount, said, where)
+                    metric = names.METRICS[name]
+                    led = where if metric.unit == "s" else nowhere  # an exemplar has its cost
+                    instruments[name].record(amount, series.attributes(metric, more), led)
         for (name, series, more), amount in sums.items():
             instruments[name].add(amount, series.attributes(names.METRICS[name], more))
 
@@ -225,4 +226,4 @@ def _refuse(when: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
             wanted = "only beside endpoint" if when == "endpoint" else "not beside endpoint"
-            raise ConfigurationError(f"'otel' takes {name} {wanted}; got {value!r}")
+            raise ConfigurationError(f"'otel' takes {name} {wanted}")

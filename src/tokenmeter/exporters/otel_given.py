@@ -106,7 +106,9 @@ class Given:
     def flush(self, timeout: float) -> bool:
         """Have the provider flush, where it can; what it says of the end cannot be relied on."""
         flush = getattr(self._provider, "force_flush", None)
-        return True if flush is None else bool(flush(timeout_millis=timeout * 1_000))
+        if flush is None:
+            return True
+        return timeout > 0 and bool(flush(timeout_millis=timeout * 1_000))
 
     def close(self, timeout: float) -> None:
         """Leave the provider to whoever made it."""

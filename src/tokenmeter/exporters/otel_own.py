@@ -54,8 +54,8 @@ class Own:
     ) -> None:
         if endpoint and not endpoint.startswith(("http://", "https://")):
             raise ConfigurationError(
-                f"endpoint is the URL of an OTLP receiver, such as 'http://localhost:4318'; "
-                f"got {endpoint!r}"
+                "endpoint is the URL of an OTLP receiver, such as 'http://localhost:4318'; "
+                "got something that begins with neither http:// nor https://"
             )
         for name, value in (("timeout_s", timeout_s), ("interval_s", interval_s)):
             if value is not None and value <= 0:

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import secrets
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,8 @@ class Spill:
             OSError: It could not be written.
         """
         if self._own is None or self._write is None:
-            name = f"{self._stem}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            # by name in order of time; the rest tells threads of one process apart
+            name = f"{self._stem}-{time.time_ns()}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
             self._own = _File.create(self.folder / name)
             self._write = Jsonl(self._own.path)
         self._write(event)
