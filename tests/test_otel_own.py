@@ -270,6 +270,34 @@ def test_an_option_that_there_is_not_is_refused() -> None:
         otlp("http://127.0.0.1:1", intervall=3)
 
 
+def test_a_program_that_forks_its_workers_after_it_is_configured_sends_from_each_of_them(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C75, C76: configured before the fork, flushed by nobody but the meter."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=one")
+    meter = Meter([Background(otlp(receiver.url, interval_s=LONG), interval_s=0.01)])
+    meter.record(EVENT)
+    assert meter.flush(60)
+    children: list[int] = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                meter.record(EVENT)
+                meter.record(EVENT)
+                code = 0 if meter.shutdown(60) else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert meter.shutdown(60)
+    assert receiver.sums(names.INPUT) == {names.INPUT: 50}
+    last = {process: p.as_int for process, name, _, p in receiver.points() if name == names.INPUT}
+    assert last.pop("one") == 10
+    assert sorted(last.values()) == [20, 20]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -10,9 +10,9 @@ import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tokenmeter.errors import ConfigurationError
+from tokenmeter.errors import ConfigurationError, RejectedError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.otel_given import Delivery, Given
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 WAIT_S = 5.0
 
-_Planned = list[tuple[Any, Series, list[Measure]]]
+
+class _Plan(NamedTuple):
+    """What to record of one event, and where it happened."""
+
+    where: Any
+    series: Series
+    measured: list[Measure]
+    record: Any
 
 
 class Otel:
@@ -112,23 +119,36 @@ class Otel:
         Raises:
             ConfigurationError: OpenTelemetry has no provider yet.
             ConnectionError: Log records did not arrive.
+            RejectedError: These events hold what cannot be measured; the others were recorded.
         """
         with self._lock:
             self._instruments = instruments = self._instruments or self._made()
-        planned = [self._plan(event) for event in events]
-        if self._logs:
-            self._delivery.send([log_record(event) for event in events])
-        self._record(planned, instruments)
-        self._delivery.recorded(len(events))
+        odd: list[UsageEvent] = []
+        plans = [plan for event in events if (plan := self._plan(event, odd)) is not None]
+        if self._logs and plans:
+            self._delivery.send([plan.record for plan in plans])
+        self._record(plans, instruments)
+        self._delivery.recorded(len(plans))
+        if odd:
+            raise RejectedError("an event holds what cannot be measured", odd)
 
-    def _plan(self, event: UsageEvent) -> tuple[Any, Series, list[Measure]]:
-        measured = list(measures(event, self._wanted, strict=self._strict))
-        return context(event if self._exemplars else None), self._table[event], measured
+    def _plan(self, event: UsageEvent, odd: list[UsageEvent]) -> _Plan | None:
+        """Say what to record of an event; one that was made by hand may hold anything."""
+        try:
+            return _Plan(
+                context(event if self._exemplars else None),
+                self._table[event],
+                measures(event, self._wanted, strict=self._strict),
+                log_record(event) if self._logs else None,
+            )
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            odd.append(event)
+            return None
 
-    def _record(self, planned: _Planned, instruments: dict[str, Any]) -> None:
+    def _record(self, plans: list[_Plan], instruments: dict[str, Any]) -> None:
         """Record histograms one by one; what is counted is added up first, which costs less."""
         nowhere, sums = context(None), defaultdict[tuple[str, Series, More], float](int)
-        for where, series, measured in planned:
+        for where, series, measured, _ in plans:
             for name, amount, more in measured:
                 if name in names.COUNTERS:
                     sums[name, series, more] += amount
