@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp is absent")
 
@@ -173,6 +175,44 @@ def test_the_environment_says_where_to_and_who(
     assert said["process.pid"] == os.getpid()
     assert receiver.headers[0]["x-key"] == "abc"
     exporter.close(60)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6),
+    delta=st.booleans(),
+)
+def test_whatever_the_receiver_answers_the_account_balances_and_says_what_is_there(
+    steps: list[tuple[int, bool]], delta: bool
+) -> None:
+    preference = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(preference, "delta" if delta else "cumulative")
+        exporter = otlp(receiver.url, interval_s=LONG)
+        for count, takes in steps:
+            exporter.batch([EVENT] * count)
+            receiver.default = 200 if takes else 400
+            exporter.flush(60)
+            account = exporter.account()
+            assert account.captured == sum(account[1:])
+            assert min(account) >= 0
+            assert not account.pending or not (takes or delta)
+            sent = [p.as_int for _, name, _, p in receiver.points() if name == names.INPUT]
+            assert (sum(sent) if delta else max(sent, default=0)) == account.exported * 10
+        exporter.close(60)
+        assert exporter.account().pending == 0
+
+
+def test_where_opentelemetry_is_switched_off_nothing_is_sent_and_nothing_is_said_to_be(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    exporter = otlp(receiver.url, interval_s=LONG)
+    exporter.batch([EVENT, EVENT])
+    assert exporter.flush(60)
+    assert exporter.account() == Account(captured=2, filtered=2)
+    exporter.close(60)
+    assert receiver.metrics == []
 
 
 def test_the_global_provider_stays_what_it_is(receiver: Receiver) -> None:
