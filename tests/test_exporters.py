@@ -37,7 +37,7 @@ def test_a_callable_is_taken_as_it_is(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("stdin", "there is no exporter 'stdin'; known names are jsonl, memory, stdout"),
+        ("stdin", "there is no exporter 'stdin'; known names are jsonl, memory, otel"),
         ("", "there is no exporter ''"),
         (":", "there is no exporter ''"),
         ("JSONL:x", "there is no exporter 'JSONL'"),

@@ -16,9 +16,11 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra 
 
 from otlp import Receiver, plain, receiving
 from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter.exporters import exporter
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.background import Background
 from tokenmeter.exporters.otel import Otel, otlp
+from tokenmeter.exporters.otel_spans import OtelSpans
 from tokenmeter.sinks import Account
 
 EVENT = UsageEvent(
@@ -301,8 +303,17 @@ def test_the_account_of_the_loss_arrives_with_the_metrics(receiver: Receiver) ->
     meter.shutdown(60)
 
 
-def test_by_name_it_comes_in_the_background() -> None:
-    assert Otel.in_background is otlp.in_background is True  # type: ignore[attr-defined]
+def test_by_name_it_comes_in_the_background(receiver: Receiver) -> None:
+    table = {"name": "otlp", "endpoint": receiver.url, "interval_s": LONG, "attributes": ["team"]}
+    for made in map(exporter, (f"otlp:{receiver.url}", table)):
+        assert isinstance(made, Background)
+        made(EVENT)
+        assert made.flush(60)
+        assert made.account() == Account(captured=1, exported=1)
+        made.close(60)
+    assert receiver.sums(names.INPUT) == {names.INPUT: 20}
+    assert isinstance(exporter("otel:current"), Background)
+    assert isinstance(exporter("otel-spans"), OtelSpans)
 
 
 def test_an_option_that_there_is_not_is_refused() -> None:

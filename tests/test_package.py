@@ -135,7 +135,7 @@ OUTSIDE = {
     "exporters": {"tenacity"},
     "functions": {"wrapt"},
     "cli": {"rich", "msgspec"},
-    "testing": {"xllamacpp", "msgspec"},
+    "testing": {"xllamacpp", "msgspec", "pytest"},
 }
 
 

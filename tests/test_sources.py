@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,17 @@ def test_a_wrong_variable_is_named(
     with pytest.raises(ConfigurationError) as caught:
         found()
     assert str(caught.value) == error
+
+
+def test_a_variable_that_is_nearly_ours_is_warned_of_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("EXPORTER", "SQLITE_PATH", "ESTIMATES", "DISABLED"):
+        monkeypatch.setenv(f"TOKENMETER_{name}", "1")
+    assert said() == {"estimates": (True, "TOKENMETER_ESTIMATES")}
+    assert [record.getMessage() for record in caplog.records] == [
+        "the variable TOKENMETER_EXPORTER says nothing; did you mean TOKENMETER_EXPORTERS?"
+    ]
 
 
 # The file
@@ -238,3 +250,16 @@ def test_a_variable_that_is_not_set_is_named_with_its_key_and_only_where_it_coun
         "set it, or write $${NO} for these very characters"
     )
     assert found(without={"exporters"}) == {}
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+def test_the_files_of_the_documentation_can_be_read(
+    text: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BILL_TOKEN", "secret")
+    name = "pyproject.toml" if "tool.tokenmeter" in text else "tokenmeter.toml"
+    (project / name).write_text(text)
+    assert "exporters" in found()

@@ -8,6 +8,7 @@ of a project only the current folder is looked at.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.near import meant
+from tokenmeter.near import meant, nearest
 
-CONFIG = "TOKENMETER_CONFIG"
+_PREFIX = "TOKENMETER_"
+
+CONFIG = f"{_PREFIX}CONFIG"
 """The environment variable that names the file."""
 
 YES = ("1", "true", "yes", "on")
@@ -26,6 +29,8 @@ NO = ("0", "false", "no", "off")
 _OWN, _SHARED = "tokenmeter.toml", "pyproject.toml"
 _ROOT = (_SHARED, ".git")
 _REFERENCE = re.compile(r"(\$?)\$\{([^}]*)\}")
+
+logger = logging.getLogger("tokenmeter")
 
 
 class Found(NamedTuple):
@@ -46,6 +51,7 @@ def found(without: Collection[str] = ()) -> dict[str, Found]:
     Raises:
         ConfigurationError: A variable or the file cannot be read.
     """
+    _warn_of_slips()
     in_file = _in_file()
     names = [name for name in _READERS if name not in without]
     sources = {name: _in_environment(name) or _completed(name, in_file.get(name)) for name in names}
@@ -56,9 +62,22 @@ def found(without: Collection[str] = ()) -> dict[str, Found]:
 
 
 def _in_environment(name: str) -> Found | None:
-    variable = f"TOKENMETER_{name.upper()}"
+    variable = _PREFIX + name.upper()
     text = os.environ.get(variable, "").strip()
     return Found(_READERS[name](text, variable), variable) if text else None
+
+
+def _warn_of_slips() -> None:
+    """Say which variables are probably meant for us, and are not ours.
+
+    No error: a package that brings an exporter may have variables of its own.
+    """
+    ours = {"CONFIG", "DISABLED", *map(str.upper, _READERS)}
+    given = {name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX)}
+    for name in sorted(given - ours):
+        if near := nearest(name, ours):
+            said = "the variable %s%s says nothing; did you mean %s%s?"
+            logger.warning(said, _PREFIX, name, _PREFIX, near)
 
 
 def _list(text: str, variable: str) -> object:
@@ -158,7 +177,9 @@ def _table(path: Path) -> Mapping[str, Any]:
         return _parsed(text, path)
     if "tokenmeter" not in text:  # so that the faults of other tools' tables are theirs
         return {}
-    table: Any = _parsed(text, path).get("tool", {}).get("tokenmeter", {})
+    tool: Any = _parsed(text, path).get("tool")
+    tools = cast("dict[str, Any]", tool) if isinstance(tool, dict) else {}
+    table = tools.get("tokenmeter", {})
     if not isinstance(table, dict):
         raise ConfigurationError(f"{_shown(path)}: tool.tokenmeter is a table of settings")
     return cast("dict[str, Any]", table)

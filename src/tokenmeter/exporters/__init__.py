@@ -41,11 +41,11 @@ def exporter(given: Given) -> Exporter:
         ConfigurationError: No exporter has that name, its options are wrong, or the thing given
             cannot be called.
 
-    >>> exporter("stdin")
+    >>> exporter("memory:x")
     Traceback (most recent call last):
     ...
-    tokenmeter.errors.ConfigurationError: there is no exporter 'stdin'; \
-known names are jsonl, memory, stdout
+    tokenmeter.errors.ConfigurationError: the exporter 'memory' takes no argument: \
+write its name alone
     """
     return made(checked(given))
 
