@@ -188,6 +188,15 @@ def test_no_event_is_said_to_be_exported_before_there_is_a_provider() -> None:
     assert exporter.account() == Account()
 
 
+def test_where_opentelemetry_is_switched_off_no_event_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    exporter = Otel(meter_provider=MeterProvider(shutdown_on_exit=False))
+    exporter.batch([event(**CALL)] * 2)
+    assert exporter.account() == Account(captured=2, filtered=2)
+
+
 def test_many_threads_record_each_event_once(telemetry: Telemetry) -> None:
     exporter = Otel(meter_provider=telemetry.provider)
 
