@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter.errors import RejectedError
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.otel import Otel
 from tokenmeter.sinks import Account
@@ -224,6 +225,16 @@ def test_user_and_task_are_in_no_metric(telemetry: Telemetry) -> None:
 def test_a_number_that_is_none_harms_nothing(telemetry: Telemetry) -> None:
     Otel(meter_provider=telemetry.provider)(event(**CALL | {"duration_s": math.nan}))
     assert telemetry.totals()[names.INPUT] == 10
+
+
+def test_an_event_that_cannot_be_measured_costs_itself_alone(telemetry: Telemetry) -> None:
+    exporter = Otel(meter_provider=telemetry.provider)
+    fine, odd = event(1, **CALL), event(2, **CALL | {"input_tokens": "many"})
+    with pytest.raises(RejectedError, match="holds what cannot be measured") as raised:
+        exporter.batch([fine, odd, fine])
+    assert raised.value.events == [odd]
+    assert exporter.account() == Account(captured=2, exported=2)
+    assert telemetry.totals()[names.INPUT] == 20
 
 
 def test_each_event_is_a_log_record_when_that_is_wanted(telemetry: Telemetry) -> None:

@@ -13,8 +13,9 @@ import pytest
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp is absent")
 
 from otlp import Receiver, plain, receiving
-from tokenmeter import ConfigurationError, UsageEvent
+from tokenmeter import ConfigurationError, Meter, UsageEvent
 from tokenmeter.exporters import otel_names as names
+from tokenmeter.exporters.background import Background
 from tokenmeter.exporters.otel import Otel, otlp
 from tokenmeter.sinks import Account
 
@@ -230,6 +231,73 @@ def test_a_forked_child_sends_its_own_points_and_none_of_its_parent(receiver: Re
     assert sorted(last.values()) == [30, 70]
 
 
+def test_in_the_background_what_is_refused_for_a_while_arrives_once(receiver: Receiver) -> None:
+    meter = Meter([Background(otlp(receiver.url, interval_s=LONG, logs=True), interval_s=0.01)])
+    receiver.statuses = [400, 200, 400, 200]  # log records, twice, and then metrics
+    meter.record(EVENT)
+    assert not meter.flush(60)
+    assert meter.stats()["Otel"] == Account(captured=1, pending=1)._asdict()
+    assert meter.flush(60)
+    assert meter.stats()["Otel"] == Account(captured=1, exported=1)._asdict()
+    assert meter.shutdown(60)
+    assert receiver.sums(names.INPUT) == {names.INPUT: 10}
+    assert len(receiver.logs) == 1
+
+
+def test_the_account_of_the_loss_arrives_with_the_metrics(receiver: Receiver) -> None:
+    def broken(event: UsageEvent) -> None:
+        raise OSError
+
+    meter = Meter([broken, Background(otlp(receiver.url, interval_s=LONG), interval_s=0.01)])
+    meter.record(EVENT)
+    assert meter.flush(60)
+    states = {
+        (said["tokenmeter.exporter"], said["tokenmeter.state"]): point.as_int
+        for _, name, said, point in receiver.points()
+        if name == names.EVENTS
+    }
+    assert states["broken", "captured"] == states["broken", "failed"] == 1
+    assert states["Otel", "captured"] == states["Otel", "pending"] == 1
+    meter.shutdown(60)
+
+
+def test_by_name_it_comes_in_the_background() -> None:
+    assert Otel.in_background is otlp.in_background is True  # type: ignore[attr-defined]
+
+
+def test_an_option_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'otlp' has no option 'intervall'; it has attrib"):
+        otlp("http://127.0.0.1:1", intervall=3)
+
+
+def test_a_program_that_forks_its_workers_after_it_is_configured_sends_from_each_of_them(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C75, C76: configured before the fork, flushed by nobody but the meter."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=one")
+    meter = Meter([Background(otlp(receiver.url, interval_s=LONG), interval_s=0.01)])
+    meter.record(EVENT)
+    assert meter.flush(60)
+    children: list[int] = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                meter.record(EVENT)
+                meter.record(EVENT)
+                code = 0 if meter.shutdown(60) else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert meter.shutdown(60)
+    assert receiver.sums(names.INPUT) == {names.INPUT: 50}
+    last = {process: p.as_int for process, name, _, p in receiver.points() if name == names.INPUT}
+    assert last.pop("one") == 10
+    assert sorted(last.values()) == [20, 20]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -237,7 +305,7 @@ def test_a_forked_child_sends_its_own_points_and_none_of_its_parent(receiver: Re
         ({"endpoint": "", "timeout_s": 0}, "timeout_s is seconds, more than 0; got 0"),
         ({"endpoint": "", "interval_s": -1}, "interval_s is seconds, more than 0; got -1"),
         ({"endpoint": "", "meter_provider": object()}, "meter_provider not beside endpoint"),
-        ({"timeout_s": 3}, "timeout_s only beside endpoint; got 3"),
+        ({"timeout_s": 3}, "timeout_s only beside endpoint"),
     ],
 )
 def test_what_cannot_be_used_is_refused(options: dict[str, object], said: str) -> None:

@@ -22,9 +22,12 @@ from tokenmeter.testing import ModelServer
 class Traces:
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self._kept))
-        self.tracer = provider.get_tracer("test")
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self._kept))
+        self.tracer = self.provider.get_tracer("test")
+
+    def finished(self) -> tuple[Any, ...]:
+        return self._kept.get_finished_spans()
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         (found,) = [span for span in self._kept.get_finished_spans() if span.name == name]
@@ -69,8 +72,31 @@ def test_a_call_says_on_the_span_of_the_program_what_it_used(traces: Traces) -> 
     assert said["tokenmeter.input_provenance"] == "reported"
 
 
-def test_a_call_that_is_traced_already_has_no_second_span(traces: Traces) -> None:
-    """An instrumentation traces the call; what it says itself, after us, is what remains."""
+@pytest.mark.filterwarnings("default")  # of what an instrumentation is made is its own affair
+def test_a_call_that_an_instrumentation_traces_has_its_span_and_no_second_one(
+    traces: Traces,
+) -> None:
+    instrumentation = pytest.importorskip("opentelemetry.instrumentation.openai")
+    events: list[UsageEvent] = []
+    meter = Meter([OtelSpans(), events.append])
+    instrumentor = instrumentation.OpenAIInstrumentor()
+    instrumentor.instrument(tracer_provider=traces.provider)
+    try:
+        with ModelServer() as server, OpenAI(base_url=server.openai_url, api_key="n") as client:
+            meter.wrap(client).chat.completions.create(
+                model="gpt-5-mini", messages=[{"role": "user", "content": "hi there"}]
+            )
+    finally:
+        instrumentor.uninstrument()
+    (span,), (event,) = traces.finished(), events
+    assert event.span_id == format_span_id(span.context.span_id)
+    said = dict(span.attributes or {})
+    assert said["gen_ai.usage.input_tokens"] == event.input_tokens == 3
+    assert said["gen_ai.usage.output_tokens"] == event.output_tokens == 4
+    assert said["tokenmeter.input_provenance"] == "reported"
+
+
+def test_what_a_tracer_says_of_the_same_call_is_not_added_to(traces: Traces) -> None:
     meter = Meter([OtelSpans()])
     client = httpx.Client()
     meter.wrap(client)

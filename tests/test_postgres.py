@@ -371,6 +371,8 @@ def test_several_that_begin_at_the_same_time_make_one_table(dsn: str) -> None:
     assert ask(dsn, "SELECT count(*) FROM tokenmeter_events") == [(6,)]
 
 
+TABLE = "ALTER TABLE tokenmeter_events"
+
 OLD = """
 CREATE TABLE "Spend".events (event_id TEXT PRIMARY KEY, kind TEXT, schema INT, ts TIMESTAMPTZ,
     "user" VARCHAR(3), mine INT DEFAULT 5);
@@ -403,13 +405,25 @@ def test_without_leave_to_create_the_error_names_the_columns(dsn: str) -> None:
     ledger.close()
 
 
-def test_a_table_that_would_take_an_event_twice_is_refused(ledger: Postgres, dsn: str) -> None:
-    ask(dsn, ddl())
-    ask(dsn, "ALTER TABLE tokenmeter_events DROP CONSTRAINT tokenmeter_events_pkey")
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "DROP COLUMN mine",
+        "ADD PRIMARY KEY (event_id, mine)",
+        "ADD UNIQUE (mine) INCLUDE (event_id)",
+        'ADD UNIQUE (event_id, "user")',
+    ],
+)
+def test_a_table_that_would_take_an_event_twice_is_refused(
+    ledger: Postgres, dsn: str, instead: str
+) -> None:
+    ask(dsn, ddl() + "ALTER TABLE tokenmeter_events DROP CONSTRAINT tokenmeter_events_pkey")
+    ask(dsn, f"ALTER TABLE tokenmeter_events ADD COLUMN mine SERIAL; {TABLE} {instead}")
     with pytest.raises(BusyError) as caught:
         ledger(event(1))
     statement = 'ALTER TABLE "tokenmeter_events" ADD PRIMARY KEY (event_id)'
     assert str(caught.value).endswith(statement)
+    ask(dsn, f"{TABLE} DROP CONSTRAINT IF EXISTS tokenmeter_events_pkey")
     ask(dsn, statement)
     ledger(event(1))
 

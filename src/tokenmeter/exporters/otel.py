@@ -10,9 +10,9 @@ import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tokenmeter.errors import ConfigurationError
+from tokenmeter.errors import ConfigurationError, RejectedError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.otel_given import Delivery, Given
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 WAIT_S = 5.0
 
-_Planned = list[tuple[Any, Series, list[Measure]]]
+
+class _Plan(NamedTuple):
+    """What to record of one event, and where it happened."""
+
+    where: Any
+    series: Series
+    measured: list[Measure]
+    record: Any
 
 
 class Otel:
@@ -54,7 +61,7 @@ class Otel:
             ``_OTHER``.
         strict: Whether counts that are not there add 0 to the current counters, with modality
             ``unknown``, as the convention says.
-        exemplars: Whether durations and counts of each call carry the trace that the call was in.
+        exemplars: Whether durations carry the trace that their call was in, as an example.
         logs: Whether each event is sent as a log record too, whole.
         logger_provider: Where those go; ``None``: the global one, or the same endpoint.
 
@@ -112,29 +119,43 @@ class Otel:
         Raises:
             ConfigurationError: OpenTelemetry has no provider yet.
             ConnectionError: Log records did not arrive.
+            RejectedError: These events hold what cannot be measured; the others were recorded.
         """
         with self._lock:
             self._instruments = instruments = self._instruments or self._made()
-        planned = [self._plan(event) for event in events]
-        if self._logs:
-            self._delivery.send([log_record(event) for event in events])
-        self._record(planned, instruments)
-        self._delivery.recorded(len(events))
+        odd: list[UsageEvent] = []
+        plans = [plan for event in events if (plan := self._plan(event, odd)) is not None]
+        if self._logs and plans:
+            self._delivery.send([plan.record for plan in plans])
+        self._record(plans, instruments)
+        self._delivery.recorded(len(plans))
+        if odd:
+            raise RejectedError("an event holds what cannot be measured", odd)
 
-    def _plan(self, event: UsageEvent) -> tuple[Any, Series, list[Measure]]:
-        measured = list(measures(event, self._wanted, strict=self._strict))
-        return context(event if self._exemplars else None), self._table[event], measured
+    def _plan(self, event: UsageEvent, odd: list[UsageEvent]) -> _Plan | None:
+        """Say what to record of an event; one that was made by hand may hold anything."""
+        try:
+            return _Plan(
+                context(event if self._exemplars else None),
+                self._table[event],
+                measures(event, self._wanted, strict=self._strict),
+                log_record(event) if self._logs else None,
+            )
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            odd.append(event)
+            return None
 
-    def _record(self, planned: _Planned, instruments: dict[str, Any]) -> None:
+    def _record(self, plans: list[_Plan], instruments: dict[str, Any]) -> None:
         """Record histograms one by one; what is counted is added up first, which costs less."""
-        sums: dict[tuple[str, Series, More], float] = defaultdict(int)
-        for where, series, measured in planned:
+        nowhere, sums = context(None), defaultdict[tuple[str, Series, More], float](int)
+        for where, series, measured, _ in plans:
             for name, amount, more in measured:
                 if name in names.COUNTERS:
                     sums[name, series, more] += amount
                 else:
-                    said = series.attributes(names.METRICS[name], more)
-                    instruments[name].record(amount, said, where)
+                    metric = names.METRICS[name]
+                    led = where if metric.unit == "s" else nowhere  # an exemplar has its cost
+                    instruments[name].record(amount, series.attributes(metric, more), led)
         for (name, series, more), amount in sums.items():
             instruments[name].add(amount, series.attributes(names.METRICS[name], more))
 
@@ -225,4 +246,4 @@ def _refuse(when: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
             wanted = "only beside endpoint" if when == "endpoint" else "not beside endpoint"
-            raise ConfigurationError(f"'otel' takes {name} {wanted}; got {value!r}")
+            raise ConfigurationError(f"'otel' takes {name} {wanted}")

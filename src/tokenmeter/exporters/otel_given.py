@@ -71,15 +71,18 @@ class Given:
         self._logger_provider = logger_provider
         self._recorded = 0
 
+    def _current(self) -> MeterProvider:
+        from opentelemetry import metrics
+
+        return self._provider or metrics.get_meter_provider()
+
     def meter(self) -> Meter:
         """Give the meter of the provider.
 
         Raises:
             ConfigurationError: There is no provider yet, so that what is recorded would be lost.
         """
-        from opentelemetry import metrics
-
-        provider = self._provider or metrics.get_meter_provider()
+        provider = self._current()
         if type(provider).__name__ == "_ProxyMeterProvider":
             raise ConfigurationError(
                 "OpenTelemetry has no MeterProvider: call opentelemetry.metrics."
@@ -105,8 +108,10 @@ class Given:
 
     def flush(self, timeout: float) -> bool:
         """Have the provider flush, where it can; what it says of the end cannot be relied on."""
-        flush = getattr(self._provider, "force_flush", None)
-        return True if flush is None else bool(flush(timeout_millis=timeout * 1_000))
+        flush = getattr(self._current(), "force_flush", None)
+        if flush is None:
+            return True
+        return timeout > 0 and bool(flush(timeout_millis=timeout * 1_000))
 
     def close(self, timeout: float) -> None:
         """Leave the provider to whoever made it."""

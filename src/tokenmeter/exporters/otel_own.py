@@ -54,8 +54,8 @@ class Own:
     ) -> None:
         if endpoint and not endpoint.startswith(("http://", "https://")):
             raise ConfigurationError(
-                f"endpoint is the URL of an OTLP receiver, such as 'http://localhost:4318'; "
-                f"got {endpoint!r}"
+                "endpoint is the URL of an OTLP receiver, such as 'http://localhost:4318'; "
+                "got something that begins with neither http:// nor https://"
             )
         for name, value in (("timeout_s", timeout_s), ("interval_s", interval_s)):
             if value is not None and value <= 0:
@@ -66,6 +66,7 @@ class Own:
         self._interval_s = _interval_s() if interval_s is None else interval_s
         self._series = series
         self._guard = Guard()
+        self._pid = os.getpid()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -117,7 +118,8 @@ class Own:
 
         if self._resource is None:
             said = Resource.create({"process.pid": os.getpid()})
-            own = said.attributes.get("service.instance.id") or str(uuid.uuid4())
+            given = said.attributes.get("service.instance.id")  # which a child must not share
+            own = given if given and os.getpid() == self._pid else str(uuid.uuid4())
             self._resource = said.merge(Resource({"service.instance.id": own}))
         return self._resource
 

@@ -2,7 +2,7 @@
 
 A batch is one INSERT of one JSON array, which the server takes apart (``json_populate_recordset``):
 one transaction, for which a role needs nothing but INSERT, and about as fast as psycopg's COPY. The
-primary key is ``event_id``, so what is sent twice arrives once. PostgreSQL 9.5 and later.
+primary key is ``event_id``, so what is sent twice arrives once. PostgreSQL 11 and later.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from tokenmeter.errors import BusyError, ConfigurationError, MissingExtraError, 
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.array import array
 
+_IDENTITY = {"kind", "event_id", "schema", "ts"}
+"""Columns that an event has whenever it is sent; a table in parts has more than one in its key."""
+
 GRACE_S = 5.0
 """How much longer than the server's own limit a statement is waited for."""
 
@@ -44,12 +47,18 @@ _TYPES: dict[Any, str] = {
     Mapping: "JSONB",
 }
 
-# What was never created has no columns; a unique index makes sure that nothing is in it twice.
-_LOOK = """
-SELECT attname, attname = 'event_id' AND EXISTS (
-    SELECT FROM pg_index
-    WHERE indrelid = attrelid AND indisunique AND indpred IS NULL AND attnum = ANY(indkey))
-FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+# What was never created has no columns.
+_COLUMNS = """
+SELECT attname FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+
+_UNIQUE_KEYS = """
+SELECT array_agg(attname::text) FROM pg_index JOIN pg_attribute
+    ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
+WHERE indrelid = to_regclass(%s)
+    AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL
+GROUP BY indexrelid
 """
 
 # https://www.postgresql.org/docs/current/datatype-character.html: NUL cannot be stored (2026-11-23)
@@ -95,7 +104,7 @@ class Postgres:
         self.table = table
         self._options = _options(dsn, connect_timeout_s)
         self._create = create
-        self._timeout_s = statement_timeout_s
+        self._timeout_ms = max(1, round(statement_timeout_s * 1000))  # 0 would be no limit
         self._name, self._insert = _quoted(table), _insert(table)
         self._lock = threading.Lock()
         self._connection: Any = None
@@ -153,14 +162,15 @@ class Postgres:
     def _limited(self, connection: Any) -> Generator[None]:
         # SET LOCAL, because poolers such as PgBouncer take no option for a whole session.
         with connection.transaction():
-            connection.execute(f"SET LOCAL statement_timeout = {round(self._timeout_s * 1000)}")
+            connection.execute(f"SET LOCAL statement_timeout = {self._timeout_ms}")
             yield
 
     def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:
             self._connection = _psycopg().connect(**self._options)
-            _bound(self._connection, self._timeout_s + GRACE_S)
-            self._check(self._connection)
+            _bound(self._connection, self._timeout_ms / 1000 + GRACE_S)
+            self._check_columns(self._connection)
+            self._check_key(self._connection)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -168,23 +178,21 @@ class Postgres:
         if connection is not None:
             connection.close()
 
-    def _check(self, connection: Any) -> None:
-        """See to it that the table can hold events, each of them once."""
-        found, unique = self._look(connection)
+    def _check_columns(self, connection: Any) -> None:
+        found = {name for (name,) in connection.execute(_COLUMNS, [self._name]).fetchall()}
         absent = [name for name in UsageEvent.__struct_fields__ if name not in found]
         if absent and self._create:
             self._grow(connection, absent, _additions(self.table) if found else ddl(self.table))
         elif absent:
             raise BusyError(f"{self.table} has no column {', '.join(absent)}; see `ddl`")
-        if found and not unique:
-            raise BusyError(
-                f"{self.table} has no primary key with event_id in it, so what is sent twice would "
-                f"be there twice: ALTER TABLE {self._name} ADD PRIMARY KEY (event_id)"
-            )
 
-    def _look(self, connection: Any) -> tuple[set[str], bool]:
-        rows = connection.execute(_LOOK, [self._name]).fetchall()
-        return {name for name, _ in rows}, any(unique for _, unique in rows)
+    def _check_key(self, connection: Any) -> None:
+        keys = [set(key) for (key,) in connection.execute(_UNIQUE_KEYS, [self._name]).fetchall()]
+        if not any("event_id" in key and key <= _IDENTITY for key in keys):
+            raise BusyError(
+                f"{self.table} has no primary key on event_id, so what is sent twice would be in "
+                f"it twice: ALTER TABLE {self._name} ADD PRIMARY KEY (event_id)"
+            )
 
     def _grow(self, connection: Any, absent: list[str], statements: str) -> None:
         try:

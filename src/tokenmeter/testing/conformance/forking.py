@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 from tokenmeter.event import UsageEvent
