@@ -252,6 +252,11 @@ def test_a_sink_that_hangs_ends_neither_flushing_nor_closing(made: Any) -> None:
     background.close(0.01)
     assert sink.did == ["flush", "flush"]  # what is in the middle of something is not closed
     assert background.account() == Account(captured=2, dropped=1, pending=1)
+    worker = background._worker
+    sink.gate.set()
+    worker.join(LONG)
+    assert sink.did == ["flush", "flush", "close"]  # once it has come back, it is
+    assert background.account() == Account(captured=2, exported=1, dropped=1)
 
 
 def test_what_arrives_after_the_end_is_dropped(made: Any) -> None:
@@ -311,6 +316,11 @@ def test_a_setting_that_cannot_be_used_is_refused(settings: dict[str, Any], said
     with pytest.raises(ConfigurationError) as caught:
         Background(Kept(), **settings)
     assert said in str(caught.value)
+
+
+def test_what_is_in_the_background_already_is_not_put_there_again(made: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Kept is in the background already"):
+        Background(made(Kept()))
 
 
 # How processes end
