@@ -21,8 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter.errors import RejectedError
 from tokenmeter.exporters import exporter
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.exporters.jsonl_files import blank
 from tokenmeter.sinks import Account
 
 
@@ -92,9 +94,12 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path, where:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize("given", ["jsonl", "jsonl:"])
-def test_a_path_is_needed(given: str) -> None:
-    with pytest.raises(ConfigurationError, match="'jsonl' needs a path, such as"):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("jsonl", "'jsonl' needs 'path'"), ("jsonl:", "name a file in an existing folder")],
+)
+def test_a_path_is_needed(given: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
         exporter(given)
 
 
@@ -133,7 +138,7 @@ def test_a_torn_line_becomes_a_blank_one_whatever_was_written_behind_it(
     mine, other = Jsonl(path), Jsonl(path)
     part = LINE[:length]
     other(event(1))
-    os.write(mine._fd, part)
+    os.write(mine._file.fd, part)
     expected = [1]
     if "line" in behind and behind != "a torn line":
         other(event(2))
@@ -142,9 +147,9 @@ def test_a_torn_line_becomes_a_blank_one_whatever_was_written_behind_it(
         other(event(3, user="x"))
         expected.append(3)
     if behind == "a torn line":
-        os.write(other._fd, LINE[:9])
-        other._blank(LINE[:9])
-    mine._blank(part)
+        os.write(other._file.fd, LINE[:9])
+        blank(other._file.fd, path, LINE[:9])
+    blank(mine._file.fd, path, part)
     other(event(4))
     found = [int(json.loads(line)["event_id"], 16) for line in lines(path) if line.strip()]
     assert found == [*expected, 4]
@@ -155,8 +160,8 @@ def test_nothing_is_blanked_where_nothing_was_written(tmp_path: Path) -> None:
     jsonl = Jsonl(path)
     jsonl(event(1))
     before = path.read_bytes()
-    jsonl._blank(b"")
-    jsonl._blank(LINE)
+    blank(jsonl._file.fd, path, b"")
+    blank(jsonl._file.fd, path, LINE)
     assert path.read_bytes() == before
 
 
@@ -199,3 +204,82 @@ def test_a_disk_that_fills_up_loses_only_what_does_not_fit_and_goes_on_when_ther
     blank = [line for line in lines(path) if not line.strip()]
     assert len(blank) == fate.count(errno.ENOSPC) > 0
     assert path.read_bytes().endswith(b"\n")
+
+
+# Batches
+
+
+def test_a_batch_that_fits_only_in_part_is_in_the_file_once_after_it_was_handed_over_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "u.jsonl"
+    program = """
+        import json, os, resource, sys
+        from tokenmeter.exporters.jsonl import Jsonl
+        from test_jsonl import event
+        path, options = sys.argv[1], json.loads(sys.argv[2])
+        mine, other = Jsonl(path, **options), Jsonl(path, **options)
+        def limit(size):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        for room in range(0, 1200, 7):
+            batch = [event(room * 10 + n) for n in range(6)]
+            limit(os.path.getsize(path) + room)
+            try:
+                mine.batch(batch)
+            except OSError:
+                refused = True
+            else:
+                refused = False
+            limit(resource.RLIM_INFINITY)
+            other(event(room * 10 + 6))
+            if refused:
+                mine.batch(batch)
+            assert not mine._there
+    """
+    for options in ({}, {"rotate_bytes": 10**9}):
+        path.unlink(missing_ok=True)
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(program), str(path),
+             json.dumps(options)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            timeout=120,
+        )  # fmt: skip
+        found = [int(json.loads(line)["event_id"], 16) for line in lines(path) if line.strip()]
+        assert sorted(found) == [room * 10 + n for room in range(0, 1200, 7) for n in range(7)]
+        assert path.read_bytes().endswith(b"\n")
+
+
+def test_what_cannot_be_encoded_costs_itself_alone_in_a_batch(tmp_path: Path) -> None:
+    path = tmp_path / "u.jsonl"
+    bad = event(2, user="\ud800")
+    with pytest.raises(RejectedError) as caught:
+        Jsonl(path).batch([event(1), bad, event(3)])
+    assert caught.value.events == [bad]
+    assert [json.loads(line)["event_id"][-1] for line in lines(path)] == ["1", "3"]
+
+
+def test_what_the_disk_did_not_confirm_is_not_written_again_and_does_not_count_as_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "u.jsonl"
+    jsonl, batch = Jsonl(path, fsync=True), [event(1), event(2)]
+    monkeypatch.setattr("os.fdatasync", broken)
+    with pytest.raises(RejectedError) as caught:
+        jsonl.batch(batch)
+    assert caught.value.events == batch
+    with pytest.raises(OSError, match="Input/output error"):
+        jsonl(event(3))
+
+
+def test_batches_that_were_given_up_are_not_remembered_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenmeter.exporters.jsonl.REMEMBERED", 2)
+    jsonl = Jsonl(tmp_path / "u.jsonl")
+    for n in range(5):
+        jsonl._remember(msgspec.json.encode(event(n)) + b"\n")
+    assert list(jsonl._there) == [f"{3:032x}", f"{4:032x}"]

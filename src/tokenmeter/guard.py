@@ -6,10 +6,13 @@ and counted. A dialect that fails a hundred times is switched off.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import ParamSpec, TypeVar
+
+from tokenmeter.errors import ConfigurationError, TokenmeterError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +70,21 @@ class Guard:
     def count(self, place: str, times: int = 1) -> None:
         """Count what went wrong outside of us: bytes that nobody can read, and the like."""
         self.failures[place] = self.failures.get(place, 0) + times
+
+
+@contextlib.contextmanager
+def blaming(what: str) -> Generator[None]:
+    """Say of what somebody else's code raises while it is configured whose it is.
+
+    Raises:
+        ConfigurationError: Says ``what``, and the kind and the line of what was raised.
+    """
+    try:
+        yield
+    except TokenmeterError:
+        raise
+    except Exception as exc:
+        raise ConfigurationError(f"{what}: {_kind(exc)} at {_where(exc)}") from exc
 
 
 def _kind(exc: BaseException) -> str:

@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "say what is installed, what of it is metered and what cannot be",
     "count": "say how many tokens texts and requests have, before they are sent",
     "report": "add up ledgers by user, task, model or any other column",
+    "compact": "roll ledgers up into Parquet, each event once",
 }
 
 

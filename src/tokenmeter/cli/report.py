@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tokenmeter.cli.columns import COLUMNS, TAG, Groups
 from tokenmeter.cli.render import FORMATS
-from tokenmeter.errors import ConfigurationError
-from tokenmeter.ledger import Ledger
+from tokenmeter.ledger import Ledger, ledgers
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     names = ", ".join([*COLUMNS, f"{TAG}NAME"])
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="ledgers")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="ledgers or patterns")
     parser.add_argument(
         "--by", default="user,task,model", metavar="COLUMNS", help=f"any of: {names}"
     )
@@ -30,18 +30,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _command(options: argparse.Namespace) -> int:
     groups = Groups(options.by.split(","))
-    for path in options.files:
+    for path in ledgers(options.files):
         _add_file(groups, path)
     FORMATS[options.format](groups, sys.stdout)
     return 0
 
 
 def _add_file(groups: Groups, path: Path) -> None:
-    if not path.is_file():
-        raise ConfigurationError(f"there is no ledger {str(path)!r}; name an existing file")
     with Ledger(path) as ledger:
         for event in ledger:
             groups.add(event)
-        skipped = len(ledger.skipped) + ledger.unfinished
-    if skipped:
-        print(f"tokenmeter: {skipped} lines of {path} are no events", file=sys.stderr)
+    for complaint in complaints(ledger):
+        print(f"tokenmeter: {complaint}", file=sys.stderr)
+
+
+def complaints(ledger: Ledger) -> Iterator[str]:
+    """Say what of a ledger that was read is no event."""
+    if ledger.skipped:
+        torn = f", {len(ledger.torn)} of them torn" if ledger.torn else ""
+        yield f"{len(ledger.skipped)} lines of {ledger.path} are no events{torn}"
+    if ledger.unfinished:
+        yield f"the last line of {ledger.path} has no end: it is being written, or never will be"

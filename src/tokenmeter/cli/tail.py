@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.stdout import line
-from tokenmeter.ledger import Ledger, nap
+from tokenmeter.ledger import Ledger, ledgers, nap
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(options: argparse.Namespace) -> int:
-    if not options.file.exists():
-        raise ConfigurationError(f"there is no ledger {str(options.file)!r}; name an existing file")
-    tail(options.file, options.n, (lambda: False) if options.no_follow else nap)
+    path, *more = ledgers([options.file])
+    if more:
+        raise ConfigurationError(f"{str(options.file)!r} is {1 + len(more)} ledgers; name one")
+    tail(path, options.n, (lambda: False) if options.no_follow else nap)
     return 0
 
 
