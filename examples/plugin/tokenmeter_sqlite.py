@@ -30,7 +30,8 @@ class Sqlite:
     """Write events into the table ``events`` of a file, which is made where it is missing.
 
     An event that is there already stays as it is, so a batch may be handed over twice. Nothing is
-    kept open in between, so that threads, processes and forks share the file.
+    kept open in between, so that threads and processes share the file; a fork waits until the batch
+    that is being written is.
 
     Args:
         path: The file; its folder must exist.
