@@ -53,9 +53,9 @@ class Receiver:
                             yield process, metric.name, plain(point.attributes), point
 
     def sums(self, *metrics: str) -> Counter[str]:
-        """Give the last state of cumulative sums, added up over attributes and processes."""
+        """Give the last state of cumulative sums, added up over attributes and beginnings."""
         last = {
-            (process, name, *sorted(said.items())): point.as_int
+            (process, name, point.start_time_unix_nano, *sorted(said.items())): point.as_int
             for process, name, said, point in self.points()
             if name in metrics
         }

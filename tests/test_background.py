@@ -113,9 +113,17 @@ def test_many_threads_each_keep_their_order_and_nothing_is_lost(made: Any) -> No
 def test_what_fails_is_counted_and_does_not_hold_up_the_rest(made: Any) -> None:
     sink = Batches(RejectedError("no"), None)
     background = made(sink, batch=1)
-    for n in range(3):
-        background(event(n))
-    assert background.flush(LONG) is False  # not all of it arrived
+    held(background, sink)
+    background(event(1))
+    background(event(2))
+    said: list[bool] = []
+    flushing = threading.Thread(target=lambda: said.append(background.flush(LONG)))
+    flushing.start()
+    while not background._changed._waiters:  # type: ignore[attr-defined]
+        assert flushing.is_alive()
+    sink.gate.set()
+    flushing.join(LONG)
+    assert said == [False]  # not all of it arrived
     assert background.flush(LONG) is True
     assert sink.numbers == [1, 2]
     assert background.account() == Account(captured=3, exported=2, failed=1)
@@ -252,6 +260,11 @@ def test_a_sink_that_hangs_ends_neither_flushing_nor_closing(made: Any) -> None:
     background.close(0.01)
     assert sink.did == ["flush", "flush"]  # what is in the middle of something is not closed
     assert background.account() == Account(captured=2, dropped=1, pending=1)
+    worker = background._worker
+    sink.gate.set()
+    worker.join(LONG)
+    assert sink.did == ["flush", "flush", "close"]  # once it has come back, it is
+    assert background.account() == Account(captured=2, exported=1, dropped=1)
 
 
 def test_what_arrives_after_the_end_is_dropped(made: Any) -> None:
@@ -311,6 +324,11 @@ def test_a_setting_that_cannot_be_used_is_refused(settings: dict[str, Any], said
     with pytest.raises(ConfigurationError) as caught:
         Background(Kept(), **settings)
     assert said in str(caught.value)
+
+
+def test_what_is_in_the_background_already_is_not_put_there_again(made: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Kept is in the background already"):
+        Background(made(Kept()))
 
 
 # How processes end

@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp is absent")
 
 from otlp import Receiver, plain, receiving
 from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter.exporters import exporter
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.background import Background
 from tokenmeter.exporters.otel import Otel, otlp
+from tokenmeter.exporters.otel_spans import OtelSpans
 from tokenmeter.sinks import Account
 
 EVENT = UsageEvent(
@@ -175,6 +179,44 @@ def test_the_environment_says_where_to_and_who(
     exporter.close(60)
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6),
+    delta=st.booleans(),
+)
+def test_whatever_the_receiver_answers_the_account_balances_and_says_what_is_there(
+    steps: list[tuple[int, bool]], delta: bool
+) -> None:
+    preference = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(preference, "delta" if delta else "cumulative")
+        exporter = otlp(receiver.url, interval_s=LONG)
+        for count, takes in steps:
+            exporter.batch([EVENT] * count)
+            receiver.default = 200 if takes else 400
+            exporter.flush(60)
+            account = exporter.account()
+            assert account.captured == sum(account[1:])
+            assert min(account) >= 0
+            assert not account.pending or not (takes or delta)
+            sent = [p.as_int for _, name, _, p in receiver.points() if name == names.INPUT]
+            assert (sum(sent) if delta else max(sent, default=0)) == account.exported * 10
+        exporter.close(60)
+        assert exporter.account().pending == 0
+
+
+def test_where_opentelemetry_is_switched_off_nothing_is_sent_and_nothing_is_said_to_be(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    exporter = otlp(receiver.url, interval_s=LONG)
+    exporter.batch([EVENT, EVENT])
+    assert exporter.flush(60)
+    assert exporter.account() == Account(captured=2, filtered=2)
+    exporter.close(60)
+    assert receiver.metrics == []
+
+
 def test_the_global_provider_stays_what_it_is(receiver: Receiver) -> None:
     from opentelemetry import metrics
 
@@ -261,8 +303,17 @@ def test_the_account_of_the_loss_arrives_with_the_metrics(receiver: Receiver) ->
     meter.shutdown(60)
 
 
-def test_by_name_it_comes_in_the_background() -> None:
-    assert Otel.in_background is otlp.in_background is True  # type: ignore[attr-defined]
+def test_by_name_it_comes_in_the_background(receiver: Receiver) -> None:
+    table = {"name": "otlp", "endpoint": receiver.url, "interval_s": LONG, "attributes": ["team"]}
+    for made in map(exporter, (f"otlp:{receiver.url}", table)):
+        assert isinstance(made, Background)
+        made(EVENT)
+        assert made.flush(60)
+        assert made.account() == Account(captured=1, exported=1)
+        made.close(60)
+    assert receiver.sums(names.INPUT) == {names.INPUT: 20}
+    assert isinstance(exporter("otel:current"), Background)
+    assert isinstance(exporter("otel-spans"), OtelSpans)
 
 
 def test_an_option_that_there_is_not_is_refused() -> None:

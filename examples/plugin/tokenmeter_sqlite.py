@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import msgspec
 
-from tokenmeter import ConfigurationError, UsageEvent
+from tokenmeter import ConfigurationError, RejectedError, UsageEvent
 
 COLUMNS = UsageEvent.__struct_fields__
 _INSERT = (
@@ -17,12 +19,19 @@ _INSERT = (
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
 
+# Nobody forks in the middle of SQLite: what it knows of its locks would be wrong in the child.
+_lock = threading.Lock()
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
+
 
 class Sqlite:
     """Write events into the table ``events`` of a file, which is made where it is missing.
 
     An event that is there already stays as it is, so a batch may be handed over twice. Nothing is
-    kept open in between: threads, processes and forks need no care.
+    kept open in between, so that threads and processes share the file; a fork waits until the batch
+    that is being written is.
 
     Args:
         path: The file; its folder must exist.
@@ -51,13 +60,21 @@ class Sqlite:
         self.batch([event])
 
     def batch(self, events: Sequence[UsageEvent]) -> None:
-        """Write several; all of them are there when it returns, none when it raises."""
-        with self._transaction() as database:
-            database.executemany(_INSERT, map(_row, events))
+        """Write several; all of them are there when it returns, none when it raises.
+
+        Raises:
+            RejectedError: One of them holds text that cannot be encoded.
+        """
+        try:
+            with self._transaction() as database:
+                database.executemany(_INSERT, map(_row, events))
+        except UnicodeEncodeError as exc:
+            raise RejectedError("an event holds text that is no Unicode") from exc
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=self._timeout_s)) as database, database:
+        connect = sqlite3.connect
+        with _lock, closing(connect(self._path, timeout=self._timeout_s)) as database, database:
             database.execute("BEGIN IMMEDIATE")
             yield database
 

@@ -126,6 +126,7 @@ class _Stage:
     def __init__(self, folder: Path, name: str | None, known: set[str]) -> None:
         self.read = 0
         self._folder, self._name, self._known = folder, name, known
+        self._seen: set[str] = set()
         self._fetched: dict[str, UsageEvent] = {}
         self._totals: dict[Path, list[Any]] = {}
         self._open: tuple[Path, Any] | None = None
@@ -136,7 +137,9 @@ class _Stage:
         for event in events:
             self.read += 1
             if not is_derived(event.event_id):
-                self._write(event)
+                if event.event_id not in self._seen:
+                    self._seen.add(event.event_id)
+                    self._write(event)
             elif event.event_id not in self._known:
                 other = self._fetched.get(event.event_id, event)
                 self._fetched[event.event_id] = min(other, event, key=operator.attrgetter("ts"))
@@ -187,7 +190,6 @@ class _Database:
         self._ask("SET TimeZone = 'UTC'")
         self._ask("SET autoinstall_known_extensions = false")  # that would ask the network
         self._ask(f"SET memory_limit = '{MEMORY}'")
-        self._ask("SET preserve_insertion_order = false")
         self._ask(f"SET temp_directory = {_text(folder / 'spilled')}")
 
     def derived(self, targets: list[Path]) -> set[str]:
@@ -201,23 +203,20 @@ class _Database:
 
     def roll_up(self, staged: Path, target: Path, total: Total) -> _File:
         """Make a Parquet file of what is staged and what is there, and check it."""
-        new = f"SELECT * FROM {_json(staged)}"
-        _check("what was staged", self._total(new), total)
+        every = f"SELECT * FROM {_json(staged)}"
+        _check("what was staged", self._total(every), total)
         before = 0
         if target.exists():
-            before = self._total(f"SELECT event_id FROM {_parquet(target)}", ()).events
-            new = f"SELECT * FROM {_parquet(target)} UNION ALL BY NAME ({new})"
-        once = (
-            f"SELECT * FROM ({new}) "
-            f"QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY ts) = 1"
-        )
+            there = _parquet(target)
+            before = self._total(f"SELECT event_id FROM {there}", ()).events
+            every = (
+                f"SELECT * FROM {there} UNION ALL BY NAME "
+                f"SELECT * FROM ({every}) ANTI JOIN {there} USING (event_id)"
+            )
         made = self.folder / target.name
-        self._ask(
-            f"COPY ({once} ORDER BY ts, event_id) TO {_text(made)} "
-            f"(FORMAT parquet, COMPRESSION zstd)"
-        )
+        self._ask(f"COPY ({every}) TO {_text(made)} (FORMAT parquet, COMPRESSION zstd)")
         written = self._total(f"SELECT * FROM {_parquet(made)}")
-        _check("what was written", written, self._total(once))
+        _check("what was written", written, self._total(every))
         _publish(made, target)
         return _File(target, written.events - before)
 
@@ -249,10 +248,7 @@ def _publish(made: Path, target: Path) -> None:
 
 def _json(path: Path) -> str:
     columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in columns_of().items())
-    return (
-        f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{columns}}}, "
-        f"maximum_object_size = 67108864)"
-    )
+    return f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
 
 def _parquet(path: Path) -> str:

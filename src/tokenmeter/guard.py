@@ -1,7 +1,8 @@
 """The one place that catches broadly: what goes wrong in the meter stays in the meter.
 
-A failure is logged once per place, without the exception's text (it may hold what a user wrote),
-and counted. A dialect that fails a hundred times is switched off.
+A failure is logged once per place, without the exception's text (it may hold what a user wrote;
+that of a `DeliveryError` holds nothing such), and counted. A dialect that fails a hundred times is
+switched off.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Callable, Generator
 from typing import ParamSpec, TypeVar
 
-from tokenmeter.errors import ConfigurationError, TokenmeterError
+from tokenmeter.errors import ConfigurationError, DeliveryError, TokenmeterError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,6 +89,8 @@ def blaming(what: str) -> Generator[None]:
 
 
 def _kind(exc: BaseException) -> str:
+    if isinstance(exc, DeliveryError):
+        return f"{type(exc).__name__} ({exc})"
     number = exc.errno if isinstance(exc, OSError) else None
     name = type(exc).__name__
     return f"{name} ({errno.errorcode.get(number, number)})" if number is not None else name

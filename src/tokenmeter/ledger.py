@@ -250,8 +250,10 @@ class Ledger:
         return [path for closing in read for path in self._closed.remove(closing)]
 
     def _closed_events(self, closing: Closing, old: BinaryIO | None) -> Iterator[UsageEvent]:
-        if old is not None and self._head(closing) == _head(old):
-            return  # it was read before it was closed
+        if old is not None:
+            old.seek(0)
+            if self._head(closing) == _head(old):
+                return  # it was read before it was closed
         file = self._closed.open(closing)
         if file is not None:
             before = self._foreign
@@ -321,7 +323,6 @@ def _is_torn(line: bytes) -> bool:
 
 def _head(file: BinaryIO) -> bytes | None:
     """Give the beginning of a file, which has ids in it, so that no other one begins so."""
-    file.seek(0)
     try:
         return file.read(_HEAD)
     except damage():

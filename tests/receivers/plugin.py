@@ -62,15 +62,14 @@ def doctor(tools: Path, folder: Path) -> dict[str, list[list[str]]]:
 
 
 def call(command: Path, *arguments: str, folder: Path, **variables: str) -> str:
+    """Run a command to its end and give what it printed."""
     environment = {n: v for n, v in os.environ.items() if n != "PYTHONPATH"} | variables
+    line = [str(command), *arguments]
     done = subprocess.run(
-        [str(command), *arguments],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        check=True,
+        line, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, check=False
     )
+    if done.returncode:
+        sys.exit(f"{done.stdout}\n{command.name} failed")
     return done.stdout
 
 

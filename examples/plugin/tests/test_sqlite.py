@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tokenmeter_sqlite import Sqlite
 
-from tokenmeter import ConfigurationError, UsageEvent
+from tokenmeter import ConfigurationError, RejectedError, UsageEvent
 
 
 def event(event_id: str, user: str = "ada") -> UsageEvent:
@@ -58,4 +58,6 @@ def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         Sqlite(str(tmp_path / "none" / "u.db"))
 
 
-# Conformance: the suite that tokenmeter ships for exporters is run with Sqlite here.
+def test_text_that_is_no_unicode_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError):
+        Sqlite(str(tmp_path / "u.db"))(event("a", user="\ud800"))

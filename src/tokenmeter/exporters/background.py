@@ -79,6 +79,11 @@ class Background:
         sigterm: bool = True,
     ) -> None:
         _check(size=size, batch=batch, interval_s=interval_s, retry_s=retry_s, wait_s=wait_s)
+        if isinstance(exporter, Background):
+            raise ConfigurationError(
+                f"{exporter.__name__} is in the background already; give Background the exporter "
+                f"itself"
+            )
         self.exporter = exporter
         self.__name__: str = getattr(exporter, "__name__", type(exporter).__name__)
         self._size, self._batch, self._interval_s = size, batch, interval_s
@@ -107,7 +112,7 @@ class Background:
         self._alarm = 0  # the length of the queue at which the worker is woken, or started
         self._ended = self._moving = 0  # those with an end, in order, and those on their way
         self._dropped = self._refused = 0  # those that were in the queue, and those that never were
-        self._closed = False
+        self._closed = self._orphaned = False
         if self._recovered:
             self._wake()
 
@@ -198,11 +203,13 @@ class Background:
                     if not self._step():
                         self._sleep()
         finally:
-            if not self._closed:  # an exporter may raise SystemExit; the next event starts anew
-                with self._lock:
-                    self._worker, self._alarm = None, 0
+            with self._lock:
+                self._worker, self._alarm = None, 0
+                if not self._closed:  # an exporter may raise SystemExit; the next event starts anew
                     self._delivery.failed += self._moving
                     self._ended, self._moving = self._ended + self._moving, 0
+            if self._orphaned:
+                self._sink.close(0)
 
     def _sleep(self) -> None:
         self._alarm = self._size // 2
@@ -321,9 +328,10 @@ class Background:
         worker = self._worker
         if worker is not None and worker is not threading.current_thread():
             worker.join(GRACE_S)
-        hangs = worker is not None and worker.is_alive()  # in the middle of the exporter
+        with self._lock:
+            hangs = self._orphaned = self._worker is not None  # in the middle of the exporter
         self._leave(hangs)
-        if not hangs:
+        if not hangs:  # else the worker does it, when it comes back
             with passing_through():
                 self._sink.close(max(0.0, deadline - time.monotonic()))
 

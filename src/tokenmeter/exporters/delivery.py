@@ -21,7 +21,7 @@ Batch = Sequence[UsageEvent]
 FIRST_S, LONGEST_S = 0.1, 10.0
 """The first pause between two attempts, which doubles, and the longest one."""
 
-_backoff = tenacity.wait_exponential_jitter(initial=FIRST_S, max=LONGEST_S, jitter=FIRST_S)
+_backoff = tenacity.wait_exponential(FIRST_S, LONGEST_S) + tenacity.wait_random(0, FIRST_S)
 
 
 class Delivery:

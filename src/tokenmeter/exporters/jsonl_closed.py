@@ -314,10 +314,10 @@ def _locked(path: Path) -> Generator[BinaryIO | None]:
             yield None
 
 
-def is_named(fd: int, path: str | os.PathLike[str]) -> bool:
+def is_named(fd: int, path: Path) -> bool:
     """Say whether an open file still has that name."""
     try:
-        return os.path.samestat(os.fstat(fd), Path(path).stat())
+        return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
 

@@ -23,6 +23,9 @@ from tokenmeter.exporters.jsonl_closed import ClosedFiles, is_named, sync_folder
 LOOK_S = 1.0
 """How often a file that is not rotated is looked for under its name."""
 
+PATIENCE_S = 0.01
+"""How long a line may be in the making that is found without an end when a file is opened."""
+
 _TAIL = 1024 * 1024
 DAY_S = 86_400
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -136,7 +139,7 @@ class RotatingFile:
         self.path, self.fsync = path.resolve(), fsync
         self._limits, self._closed, self._now_s = limits, closed, now_s
         self._files = ClosedFiles(self.path)
-        self.fd = self._new()
+        self.fd, self._end = self._new(), -1
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -156,27 +159,34 @@ class RotatingFile:
             self.after_fork()
         with self._lock:  # between threads, which share the open file and so its lock
             try:
-                self._hold()
-                while self._is_over(len(lines)):
+                file = self._hold()
+                while self._is_over(file, len(lines)):
                     self._rotate()
-                _end_line(self.fd, self.fd)
-                return write(self.fd, self.path, lines, fsync=self.fsync)
+                    file = self._hold()
+                if file.st_size != self._end:  # somebody else wrote the last line
+                    _end_line(self.fd, self.fd)
+                kept = write(self.fd, self.path, lines, fsync=self.fsync)
+                self._end = file.st_size + kept
+                return kept
             finally:
                 self._let_go()
 
-    def _is_over(self, more: int) -> bool:
-        file, limits = os.fstat(self.fd), self._limits
+    def _is_over(self, file: os.stat_result, more: int) -> bool:
+        limits = self._limits
         return limits.is_full(file.st_size, more) or limits.is_of_another_day(
             file, self._files, self._now_s()
         )
 
-    def _hold(self) -> None:
+    def _hold(self) -> os.stat_result:
         """Lock the file that has the name; nobody renames it before it is let go."""
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
-        while not is_named(self.fd, self.path):
+        while True:
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            file = os.fstat(self.fd)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(file, self.path.stat()):
+                    return file
             self._let_go()
             self._reopen()
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
 
     def _let_go(self) -> None:
         # Not left to close(): a forked child may have the same open file.
@@ -194,9 +204,9 @@ class RotatingFile:
         with contextlib.suppress(OSError):  # another user's process made it
             os.fchmod(self.fd, mode)
         self._closed()
-        self._hold()
 
     def _reopen(self) -> None:
+        self._end = -1
         _exchange(self.fd, self._new())
 
     def _new(self) -> int:
@@ -255,13 +265,19 @@ def _end_line_of(path: Path, fd: int) -> None:
     """End the last line of a file that is opened for writing only, if it can be read at all."""
     if stat.S_ISREG(os.fstat(fd).st_mode):
         with contextlib.suppress(PermissionError), path.open("rb") as reader:
-            _end_line(reader.fileno(), fd)
+            if not _is_ended(reader.fileno()):
+                time.sleep(PATIENCE_S)  # another process may be in the middle of its write
+                _end_line(reader.fileno(), fd)
+
+
+def _is_ended(reader: int) -> bool:
+    size = os.fstat(reader).st_size
+    return size == 0 or os.pread(reader, 1, size - 1) in (b"\n", b"")
 
 
 def _end_line(reader: int, fd: int) -> None:
     """End a line that a killed process left without an end, so that the next one is its own."""
-    size = os.fstat(reader).st_size
-    if size and os.pread(reader, 1, size - 1) not in (b"\n", b""):
+    if not _is_ended(reader):
         os.write(fd, b"\n")
 
 

@@ -123,6 +123,9 @@ class Otel:
         """
         with self._lock:
             self._instruments = instruments = self._instruments or self._made()
+        if not instruments:
+            self._delivery.unwanted(len(events))
+            return
         odd: list[UsageEvent] = []
         plans = [plan for event in events if (plan := self._plan(event, odd)) is not None]
         if self._logs and plans:
@@ -160,8 +163,12 @@ class Otel:
             instruments[name].add(amount, series.attributes(names.METRICS[name], more))
 
     def _made(self) -> dict[str, Any]:
-        """Make the instruments, of the provider there is now."""
+        """Make the instruments, of the provider there is now; none where it is switched off."""
+        from opentelemetry.metrics import NoOpMeter
+
         meter, made = self._delivery.meter(), dict[str, Any]()
+        if isinstance(meter, NoOpMeter):
+            return made
         for name, metric in names.METRICS.items():
             if name == names.EVENTS:
                 meter.create_observable_up_down_counter(

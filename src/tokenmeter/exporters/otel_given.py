@@ -6,6 +6,7 @@ which says nothing about it, so `exported` means *handed to OpenTelemetry* here.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenmeter.errors import ConfigurationError
@@ -29,6 +30,10 @@ class Delivery(Protocol):
 
     def recorded(self, events: int) -> None:
         """Take note that so many events have been recorded."""
+        ...
+
+    def unwanted(self, events: int) -> None:
+        """Take note of events that nobody wants: OpenTelemetry is switched off."""
         ...
 
     def account(self) -> Account:
@@ -69,7 +74,7 @@ class Given:
             )
         self._provider = meter_provider
         self._logger_provider = logger_provider
-        self._recorded = 0
+        self.after_fork()
 
     def _current(self) -> MeterProvider:
         from opentelemetry import metrics
@@ -100,11 +105,22 @@ class Given:
 
     def recorded(self, events: int) -> None:
         """Take note that so many events have been recorded."""
-        self._recorded += events
+        with self._lock:
+            self._recorded += events
+
+    def unwanted(self, events: int) -> None:
+        """Take note of events that the provider, switched off, does not want."""
+        with self._lock:
+            self._unwanted += events
 
     def account(self) -> Account:
         """Say how many events were handed over."""
-        return Account(captured=self._recorded, exported=self._recorded)
+        with self._lock:
+            return Account(
+                captured=self._recorded + self._unwanted,
+                exported=self._recorded,
+                filtered=self._unwanted,
+            )
 
     def flush(self, timeout: float) -> bool:
         """Have the provider flush, where it can; what it says of the end cannot be relied on."""
@@ -118,4 +134,5 @@ class Given:
 
     def after_fork(self) -> None:
         """Begin a new account."""
-        self._recorded = 0
+        self._lock = threading.Lock()
+        self._recorded = self._unwanted = 0

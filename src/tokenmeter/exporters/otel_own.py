@@ -76,7 +76,7 @@ class Own:
         ``service.instance.id`` and new start times, so its sums do not continue the parent's.
         """
         self._changed = threading.Condition()
-        self._recorded = self._exported = self._failed = 0
+        self._recorded = self._exported = self._failed = self._unwanted = 0
         self._begun = self._done = self._noted = 0
         self._wanted = self._closed = False
         self._provider: MeterProvider | None = None
@@ -166,6 +166,11 @@ class Own:
         with self._changed:
             self._recorded += events
 
+    def unwanted(self, events: int) -> None:
+        """Take note of events that are sent nowhere, because OpenTelemetry is switched off."""
+        with self._changed:
+            self._unwanted += events
+
     def account(self) -> Account:
         """Say what became of the events; one that waits for its export is pending.
 
@@ -173,8 +178,13 @@ class Own:
         events are pending until the end. Where they begin anew (delta), its events have failed.
         """
         with self._changed:
-            ends = self._exported, self._failed
-            return Account(self._recorded, ends[0], 0, 0, ends[1], self._recorded - sum(ends))
+            return Account(
+                captured=self._recorded + self._unwanted,
+                exported=self._exported,
+                filtered=self._unwanted,
+                failed=self._failed,
+                pending=self._recorded - self._exported - self._failed,
+            )
 
     def flush(self, timeout: float) -> bool:
         """Export now, and say whether all that was recorded before has arrived."""

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -181,12 +180,14 @@ def _at(url: str) -> SplitResult:
 
 
 def _headers(at: SplitResult, token: str | None, further: Mapping[str, str]) -> dict[str, str]:
+    from tokenmeter import __version__
+
     user = at.netloc.rpartition("@")[0]
     if user and token is not None:
         raise ConfigurationError("a webhook has a token or a user in its URL; both were given")
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": f"tokenmeter/{version('tokenmeter')}",
+        "User-Agent": f"tokenmeter/{__version__}",
     }
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
