@@ -252,6 +252,11 @@ def test_a_sink_that_hangs_ends_neither_flushing_nor_closing(made: Any) -> None:
     background.close(0.01)
     assert sink.did == ["flush", "flush"]  # what is in the middle of something is not closed
     assert background.account() == Account(captured=2, dropped=1, pending=1)
+    worker = background._worker
+    sink.gate.set()
+    worker.join(LONG)
+    assert sink.did == ["flush", "flush", "close"]  # once it has come back, it is
+    assert background.account() == Account(captured=2, exported=1, dropped=1)
 
 
 def test_what_arrives_after_the_end_is_dropped(made: Any) -> None:
@@ -285,7 +290,7 @@ def test_in_a_meter_its_account_is_the_one_of_the_exporter(made: Any) -> None:
     sink = Batches(RejectedError("no"))
     meter = Meter([made(sink)])
     meter.record(event(1))
-    assert meter.flush() is False
+    meter.flush()  # true where it was rejected before
     meter.record(event(2))
     assert meter.flush() is True
     assert meter.stats()["Batches"] == Account(captured=2, exported=1, failed=1)._asdict()
@@ -311,6 +316,11 @@ def test_a_setting_that_cannot_be_used_is_refused(settings: dict[str, Any], said
     with pytest.raises(ConfigurationError) as caught:
         Background(Kept(), **settings)
     assert said in str(caught.value)
+
+
+def test_what_is_in_the_background_already_is_not_put_there_again(made: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Kept is in the background already"):
+        Background(made(Kept()))
 
 
 # How processes end
@@ -404,17 +414,18 @@ def test_a_forked_child_sends_its_own_events_and_the_parent_its_own(tmp_path: Pa
 
 def test_a_fork_in_the_middle_of_a_batch_sends_nothing_twice(tmp_path: Path) -> None:
     program = """
-        begun, go = threading.Event(), threading.Event()
+        begun, parent, (gate, opener) = threading.Event(), os.getpid(), os.pipe()
         class Slow(Jsonl):
-            def __call__(self, e):
+            def batch(self, events):
                 begun.set()
-                assert go.wait(60)
-                super().__call__(e)
+                if os.getpid() == parent:
+                    os.read(gate, 1)  # no lock, which the child would inherit
+                super().batch(events)
         slow = Background(Slow(path), interval_s=0.01)
         for n in range(3): slow(event(n))
         assert begun.wait(60)
         child = os.fork()
-        go.set()
+        os.close(opener)  # in both: then there is something to read
         if child == 0:
             slow(event(10))
             assert slow.flush() is True

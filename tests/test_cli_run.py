@@ -195,3 +195,38 @@ def test_an_unwritable_ledger_is_one_line_and_the_script_does_not_run(tmp_path: 
     done = run(tmp_path, "--out", "none/usage.jsonl", script(tmp_path, "print('ran')"))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("tokenmeter: cannot write events to 'none/usage.jsonl'")
+
+
+def test_the_settings_of_the_environment_and_the_file_are_used(
+    tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENMETER_EXPORTERS", "jsonl:other.jsonl")
+    (tmp_path / "tokenmeter.toml").write_text('providers."127.0.0.1" = "corp"\n')
+    done = run(tmp_path, script(tmp_path, CALL.format(url=server.openai_url)))
+    assert done.returncode == 0
+    (event,) = read(tmp_path / "usage.jsonl")
+    assert event.provider == "corp"
+    assert list(read(tmp_path / "other.jsonl")) == [event]
+
+
+@pytest.mark.parametrize(
+    "exporters", ["jsonl:usage.jsonl", '[{name = "jsonl", path = "./usage.jsonl"}]']
+)
+def test_a_file_that_the_settings_write_as_well_has_each_event_once(
+    tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, exporters: str
+) -> None:
+    monkeypatch.setenv("TOKENMETER_EXPORTERS", exporters)
+    text = f"import tokenmeter\ntokenmeter.configure()\n{CALL.format(url=server.openai_url)}"
+    done = run(tmp_path, "--user", "ada", script(tmp_path, text))
+    assert done.returncode == 0
+    assert [event.user for event in read(tmp_path / "usage.jsonl")] == ["ada"]
+
+
+def test_wrong_settings_are_one_line_and_the_script_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "tokenmeter.toml").write_text('exporters = ["jsonl:none/usage.jsonl"]')
+    done = run(tmp_path, script(tmp_path, "print('ran')"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "tokenmeter: tokenmeter.toml: exporters[0]: cannot write events to 'none/usage.jsonl'"
+    )
+    assert done.stderr.count("\n") == 1

@@ -143,3 +143,39 @@ def test_the_command_runs_a_program_and_says_what_was_not_understood(tmp_path: P
     table = doctor(tmp_path, "program.py").stderr
     assert "no wire format is known for this path" in " ".join(table.split())
     assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENMETER_EXPORTERS", "jsonl:secret.jsonl")
+    (tmp_path / "tokenmeter.toml").write_text("exact_streams = true\nestimates = false\n")
+    monkeypatch.setenv("TOKENMETER_ESTIMATES", "1")
+    done = doctor(tmp_path, "--format", "json")
+    found = json.loads(done.stdout)
+    assert found["settings"] == [
+        ["exporters", "jsonl:…", "TOKENMETER_EXPORTERS"],
+        ["providers", "", "default"],
+        ["dialects", "", "default"],
+        ["estimates", "true", "TOKENMETER_ESTIMATES"],
+        ["tokenizers", "", "default"],
+        ["exact_streams", "true", "tokenmeter.toml: exact_streams"],
+    ]
+    assert ["stdout", "tokenmeter"] in found["exporters"]
+    assert "secret" not in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenmeter.toml"]
+
+
+def test_the_command_says_what_is_wrong_with_the_settings_after_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "tokenmeter.toml").write_text('exporters = [{name = "jsonl", pth = "secret"}]')
+    done = doctor(tmp_path, "--format", "json")
+    assert json.loads(done.stdout)["settings"][0] == [
+        "exporters",
+        "jsonl (pth)",
+        "tokenmeter.toml: exporters",
+    ]
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(
+        "tokenmeter: tokenmeter.toml: exporters[0].pth: the exporter 'jsonl' has no option 'pth'; "
+        "did you mean 'path'? Known options are "
+    )

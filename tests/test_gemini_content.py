@@ -124,6 +124,21 @@ def test_a_request_is_the_same_in_camel_case_and_in_snake_case(asked: dict[str, 
     assert Gemini().prompt(compact(asked)) == READ
 
 
+def test_a_limit_below_zero_is_none() -> None:
+    asked = {"contents": "hi", "generationConfig": {"maxOutputTokens": -1}}
+    limited = {"contents": "hi", "generationConfig": {"maxOutputTokens": 1}}
+    assert [limit(Gemini().prompt(compact(given))) for given in (asked, limited)] == [None, 1]
+    asked = {"input": "hi", "generation_config": {"max_output_tokens": -1}}
+    limited = {"input": "hi", "generation_config": {"max_output_tokens": 1}}
+    prompts = [GeminiInteractions().prompt(compact(given)) for given in (asked, limited)]
+    assert [limit(prompt) for prompt in prompts] == [None, 1]
+
+
+def limit(prompt: Prompt | None) -> int | None:
+    assert prompt is not None
+    return prompt.limit
+
+
 def test_a_schema_of_googles_own_is_told_from_a_json_schema() -> None:
     own = {"type": "OBJECT"}
     asked = {"tools": {"functionDeclarations": [{"name": "f", "parameters": own}]}}

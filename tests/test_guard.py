@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from tokenmeter.errors import BusyError
 from tokenmeter.guard import LIMIT, Guard
 
 
@@ -39,6 +40,15 @@ def test_a_failure_is_logged_once_a_place_with_its_kind_and_line_but_without_its
     ]
     assert f"{__file__}:" in said[0]
     assert not any("secret" in line for line in said)
+
+
+def test_what_an_exporter_says_of_its_sink_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "tokenmeter"):
+        Guard().run("delivery to Webhook", fail, BusyError("bills.example answered 401"))
+    [record] = caplog.records
+    assert record.getMessage().startswith(
+        "delivery to Webhook failed with BusyError (bills.example answered 401) at "
+    )
 
 
 @pytest.mark.parametrize("leaving", [KeyboardInterrupt, SystemExit, GeneratorExit])

@@ -94,9 +94,12 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path, where:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize("given", ["jsonl", "jsonl:"])
-def test_a_path_is_needed(given: str) -> None:
-    with pytest.raises(ConfigurationError, match="'jsonl' needs a path, such as"):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("jsonl", "'jsonl' needs 'path'"), ("jsonl:", "name a file in an existing folder")],
+)
+def test_a_path_is_needed(given: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
         exporter(given)
 
 

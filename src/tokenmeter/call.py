@@ -26,6 +26,7 @@ from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route
+from tokenmeter.surroundings import Place, span_context, span_ids
 from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.claim import claimed
@@ -120,6 +121,7 @@ class Desk(Protocol):
     estimates: bool
     tokenizers: Tokenizers
     pid: int
+    place: Place
     now_ns: Callable[[], int]
     timer_s: Callable[[], float]
 
@@ -156,6 +158,7 @@ class Call:
         "_reader",
         "_request",
         "_route",
+        "_span",
         "_started_s",
         "_ts_ns",
         "_watchers",
@@ -167,6 +170,7 @@ class Call:
         self._route = route
         self._attribution = attribution.block.get().attribution
         self._watchers = _watchers.get()
+        self._span = span_context()
         self._once = [None]
         self._asked = _NOTHING
         self._attempt: int | None = None
@@ -458,12 +462,10 @@ class Call:
             *(_UNPRICED if reading.cost is None or sides is _NONE else astuple(reading.cost)),
             # who
             *who,
-            None,  # trace_id
-            None,  # span_id
+            *span_ids(maker._span),
             tags,
             # where
-            None,  # service
-            None,  # environment
+            *desk.place,
             HOST,
             desk.pid,
         ]

@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 import tokenmeter
+from tokenmeter.exporters.factories import Available, available
 from tokenmeter.meter import Meter, NotUnderstood, default
+from tokenmeter.settings import Setting
 
 
 class Library(msgspec.Struct, frozen=True):
@@ -63,6 +65,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
         blind: What this process has imported and nobody can meter.
         not_understood: What was seen on the wire, went to a model, and could not be read.
         failures: What went wrong in the meter itself, by place.
+        settings: What is set, to what and where, without what may be secret.
+        exporters: Those that can be had by name, and who brings them.
     """
 
     python: str
@@ -72,6 +76,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
     blind: tuple[Blind, ...]
     not_understood: tuple[NotUnderstood, ...]
     failures: dict[str, int]
+    settings: tuple[Setting, ...]
+    exporters: tuple[Available, ...]
 
 
 STACKS: tuple[tuple[str, str, str], ...] = (
@@ -137,6 +143,8 @@ def diagnose(meter: Meter | None = None) -> Diagnosis:
         blind=(*_unseen_modules(), *_unseen_classes()),
         not_understood=tuple(meter.not_understood()),
         failures=dict(meter.guard.failures),
+        settings=tuple(meter.settings.described()),
+        exporters=tuple(available()),
     )
 
 

@@ -1,7 +1,8 @@
 """What a process does to a meter: it forks, it ends, it is told to end.
 
 Whoever keeps events in memory is registered here, and is told in time. Nothing is installed before
-the first one is.
+the first one is. A child of multiprocessing ends by ``os._exit``, so that `atexit` does not see it
+(before Python 3.13, and never what was registered in its parent); its own finalizers do.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
-from types import FrameType
+from collections.abc import Callable, Iterable
+from types import FrameType, ModuleType
 from typing import Protocol
 
 END_S = 5.0
 """How long the end of a process waits for what is not delivered yet."""
+
+LATE = -100
+"""Among the finalizers of multiprocessing: after those that may still make calls."""
 
 
 class Mortal(Protocol):
@@ -36,7 +40,8 @@ class Mortal(Protocol):
 _first: weakref.WeakSet[Mortal] = weakref.WeakSet()
 _last: weakref.WeakSet[Mortal] = weakref.WeakSet()
 _lock = threading.Lock()
-_installed = False
+_installed = _followed = False
+_ending = _terminated = False
 
 
 def care_for(mortal: Mortal, *, last: bool = False) -> None:
@@ -51,6 +56,8 @@ def care_for(mortal: Mortal, *, last: bool = False) -> None:
             atexit.register(_at_exit)
             os.register_at_fork(after_in_child=_in_child)
             _installed = True
+            if multiprocessing := _multiprocessing():
+                multiprocessing.Finalize(None, _at_exit, exitpriority=LATE)
 
 
 def end_on_sigterm() -> bool:
@@ -67,7 +74,11 @@ def end_on_sigterm() -> bool:
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    global _terminated
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    if _ending:  # it is the main thread that was interrupted in it
+        _terminated = True
+        return
     # In a thread, because the code that was interrupted may hold a lock that is wanted.
     ending = threading.Thread(target=_at_exit, name="tokenmeter-end", daemon=True)
     with contextlib.suppress(RuntimeError):  # at its end an interpreter starts no threads
@@ -77,10 +88,17 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
 
 
 def _at_exit() -> None:
+    """Tell each that the process ends, once, whoever noticed it first."""
+    global _ending
+    _ending = True
     deadline = time.monotonic() + END_S
-    for mortal in (*_first, *_last):
-        for loss in mortal.at_end(max(0.0, deadline - time.monotonic())):
-            print(f"tokenmeter: {loss}", file=sys.stderr)
+    for mortals in (_first, _last):
+        while mortals:
+            for loss in mortals.pop().at_end(max(0.0, deadline - time.monotonic())):
+                print(f"tokenmeter: {loss}", file=sys.stderr)
+    _ending = False
+    if _terminated:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _in_child() -> None:
@@ -88,3 +106,27 @@ def _in_child() -> None:
     _lock = threading.Lock()
     for mortal in (*_first, *_last):
         mortal.after_fork()
+    _follow()
+
+
+def _follow() -> None:
+    """Have the end of this child seen where it is one of multiprocessing.
+
+    That forgets the finalizers of its parent after this, and calls what is registered here then.
+    """
+    global _followed
+    multiprocessing = _multiprocessing()
+    if multiprocessing is not None and not _followed:
+        multiprocessing.register_after_fork(_at_exit, _finalize)
+        _followed = True
+
+
+def _finalize(at_exit: Callable[[], None]) -> None:
+    from multiprocessing.util import Finalize
+
+    Finalize(None, at_exit, exitpriority=LATE)
+
+
+def _multiprocessing() -> ModuleType | None:
+    """Give what multiprocessing ends with, if that is in use; it is not imported for this."""
+    return sys.modules.get("multiprocessing.util")

@@ -1,15 +1,19 @@
 """The one place that catches broadly: what goes wrong in the meter stays in the meter.
 
-A failure is logged once per place, without the exception's text (it may hold what a user wrote),
-and counted. A dialect that fails a hundred times is switched off.
+A failure is logged once per place, without the exception's text (it may hold what a user wrote;
+that of a `DeliveryError` holds nothing such), and counted. A dialect that fails a hundred times is
+switched off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import ParamSpec, TypeVar
+
+from tokenmeter.errors import ConfigurationError, DeliveryError, TokenmeterError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +73,24 @@ class Guard:
         self.failures[place] = self.failures.get(place, 0) + times
 
 
+@contextlib.contextmanager
+def blaming(what: str) -> Generator[None]:
+    """Say of what somebody else's code raises while it is configured whose it is.
+
+    Raises:
+        ConfigurationError: Says ``what``, and the kind and the line of what was raised.
+    """
+    try:
+        yield
+    except TokenmeterError:
+        raise
+    except Exception as exc:
+        raise ConfigurationError(f"{what}: {_kind(exc)} at {_where(exc)}") from exc
+
+
 def _kind(exc: BaseException) -> str:
+    if isinstance(exc, DeliveryError):
+        return f"{type(exc).__name__} ({exc})"
     number = exc.errno if isinstance(exc, OSError) else None
     name = type(exc).__name__
     return f"{name} ({errno.errorcode.get(number, number)})" if number is not None else name

@@ -8,26 +8,29 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
 from tokenmeter.call import Call, Watcher, watchers, watching
 from tokenmeter.dialects import Dialect
-from tokenmeter.dialects.own import checked, installed, load
+from tokenmeter.dialects.own import installed, load
 from tokenmeter.endings import END_S, care_for
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.estimating import Room
 from tokenmeter.event import UsageEvent
-from tokenmeter.exporters import Exporter
+from tokenmeter.exporters import Exporter, Given
+from tokenmeter.exporters.named import Named
 from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
+from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
+from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
-from tokenmeter.tokens.tokenizers import Tokenizer, Tokenizers
+from tokenmeter.tokens.tokenizers import Tokenizers
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
@@ -37,16 +40,7 @@ T = TypeVar("T")
 WAIT_S = END_S
 """How long leaving a tally, flushing and the end of the process wait for what is pending."""
 
-DISABLED = "TOKENMETER_DISABLED"
-"""The environment variable that switches metering off, with ``1``."""
-
-ESTIMATES = "TOKENMETER_ESTIMATES"
-"""The environment variable that switches estimates off, with ``0``, where code does not say."""
-
 _REMEMBERED = 100
-
-_YES = ("1", "true", "yes", "on")
-_NO = ("0", "false", "no", "off")
 
 
 class Undo:
@@ -89,35 +83,25 @@ class Meter:
     Most programs use the default meter through the functions of the package; a test makes its own.
 
     Args:
-        exporters: Names (``"jsonl:usage.jsonl"``, ``"stdout"``, ``"memory"``) or callables of an
-            event. With none, events are only added up in ``totals``.
-        providers: Hosts of one's own and the provider they are, ``{"llm.corp": "openai"}``.
-        dialects: Wire formats of one's own; they come before ours, and before those that
-            installed packages bring by the entry-point group ``tokenmeter.dialects``.
-        estimates: Whether what no provider reported is estimated, and marked so; ``None``: yes,
-            unless the environment says ``TOKENMETER_ESTIMATES=0``.
-        tokenizers: Functions of a text and a model's name that count for models, by pattern of
-            their names: ``{"my-model*": count}``.
-        exact_streams: Whether a stream is asked for its usage where the caller did not ask, and
-            what comes in addition is taken out before the caller sees it.
+        exporters: Names (``"jsonl:usage.jsonl"``, ``"stdout"``, ``"memory"``), tables
+            (``{"name": "jsonl", "path": "usage.jsonl"}``) or callables of an event. With none,
+            events are only added up in ``totals``.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
+        options: Providers, dialects, estimates, tokenizers, exact streams; see
+            `tokenmeter.settings.Options`.
 
     Raises:
         ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a setting of its own, by name
+    def __init__(
         self,
-        exporters: Iterable[str | Exporter] = (),
+        exporters: Iterable[Given] | None = None,
         *,
-        providers: Mapping[str, str] | None = None,
-        dialects: Iterable[Dialect] = (),
-        estimates: bool | None = None,
-        tokenizers: Mapping[str, Tokenizer] | None = None,
-        exact_streams: bool = False,
         now_ns: Callable[[], int] = time.time_ns,
         timer_s: Callable[[], float] = time.perf_counter,
+        **options: Unpack[Options],
     ) -> None:
         self.guard = Guard()
         self.ids = EventIds()
@@ -125,9 +109,8 @@ class Meter:
         self.answers: Answers[Call] = Answers()
         self.open_calls: set[Call] = set()
         self.room = Room()
-        self.estimates = _estimating(estimates)
-        self.tokenizers = Tokenizers(tokenizers, self.guard)
         self.pid = os.getpid()
+        self.place = place(os.environ)
         self.now_ns = now_ns
         self.timer_s = timer_s
         self.totals = Totals()
@@ -136,31 +119,25 @@ class Meter:
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
         self._unread: dict[tuple[str, str], int] = {}
         self._losses: list[str] = []
-        self._providers, self._dialects = providers, _checked(dialects)
-        self._router = Router(providers, (*self._dialects, *self._brought()))
-        self.exact = self._exact(exact_streams)
-        """What asks streams for their usage; ``None`` where nothing does."""
         self._attached: tuple[Sink, ...] = ()
-        self._sinks = self._made(exporters)
+        self._sinks: tuple[Sink, ...] = ()
         self._disabled = False
-        self._enabled = _wanted()
+        self.settings = Settings()
+        """What is in force, and where each of it comes from."""
+        self.exact: ExactStreams | None = None
+        """What asks streams for their usage; ``None`` where nothing does."""
+        self.apply(of_process().given({"exporters": exporters, **options}))
         care_for(self)
 
-    def configure(  # noqa: PLR0913 - each is a setting of its own, by name
-        self,
-        *,
-        exporters: Iterable[str | Exporter] | None = None,
-        providers: Mapping[str, str] | None = None,
-        dialects: Iterable[Dialect] | None = None,
-        estimates: bool | None = None,
-        tokenizers: Mapping[str, Tokenizer] | None = None,
-        exact_streams: bool | None = None,
+    def configure(
+        self, *, exporters: Iterable[Given] | None = None, **options: Unpack[Options]
     ) -> Self:
         """Replace the exporters, the providers, the dialects, a switch; what is not given stays.
 
         ``estimates`` says whether what no provider reported is estimated; the counts of such events
         are marked ``estimated`` or ``partial``. ``tokenizers`` are functions that count for models
-        by pattern of their names, and replace those given before.
+        by pattern of their names, and replace those given before. All of them are described in
+        `tokenmeter.settings.Options`.
 
         Everything is checked before anything changes. Exporters that are replaced are flushed and
         closed.
@@ -168,24 +145,31 @@ class Meter:
         Raises:
             ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
         """
-        hosts = self._providers if providers is None else providers
-        own = self._dialects if dialects is None else _checked(dialects)
-        router = Router(hosts, (*own, *self._brought()))
-        kept = self._sinks if exporters is None else self._attached
-        counting = None if tokenizers is None else Tokenizers(tokenizers, self.guard)
-        made = () if exporters is None else self._made(exporters)
-        if exact_streams is not None:
-            self.exact = self._exact(exact_streams)
-        self._enabled = _wanted() and not self._disabled
-        self.estimates = self.estimates if estimates is None else estimates
-        self.tokenizers = counting or self.tokenizers
-        replaced = [sink for sink in self._sinks if sink not in kept]
-        self._providers, self._dialects = hosts, own
-        self._router, self._sinks = router, (*made, *kept)
+        return self.apply(self.settings.given({"exporters": exporters, **options}))
+
+    def apply(self, settings: Settings) -> Self:
+        """Put checked settings in force; the same exporters stay as they are.
+
+        Raises:
+            ConfigurationError: An exporter cannot be made; nothing has changed then.
+        """
+        before, replaced = self.settings, tuple[Sink, ...]()
+        if settings.exporters is not before.exporters:
+            made = self._made(settings.exporters)
+            replaced = tuple(sink for sink in self._sinks if sink not in self._attached)
+            self._sinks = (*made, *self._attached)
+        if settings.exact_streams is not before.exact_streams:
+            self.exact = ExactStreams(self.guard) if settings.exact_streams else None
+        self._router = Router(settings.providers, (*settings.dialects, *self._brought()))
+        self.tokenizers = Tokenizers(settings.tokenizers, self.guard)
+        self.estimates = settings.estimates
+        self._enabled = not (self._disabled or is_disabled())
+        self.settings = settings
+        self.place = place(os.environ)
         self._end(replaced)
         return self
 
-    def attach(self, exporter: str | Exporter) -> Undo:
+    def attach(self, exporter: Given) -> Undo:
         """Add an exporter that `configure` does not replace; for tools around a program.
 
         Gives the undo, which flushes and closes the exporter.
@@ -193,7 +177,7 @@ class Meter:
         Raises:
             ConfigurationError: The exporter cannot be used.
         """
-        attached = self._made([exporter])
+        attached = self._made([exporting.checked(exporter)])
         self._attached += attached
         self._sinks += attached
 
@@ -333,6 +317,7 @@ class Meter:
         done = self.pending.drain(timeout)
         self.pending.stop()
         sinks, self._sinks, self._attached = self._sinks, (), ()
+        self.settings = self.settings.without_exporters()
         return self._end(sinks, max(0.0, deadline - time.monotonic())) and done
 
     def disable(self) -> None:
@@ -341,7 +326,7 @@ class Meter:
 
     def enable(self) -> None:
         """Meter again, unless the environment says no."""
-        self._disabled, self._enabled = False, _wanted()
+        self._disabled, self._enabled = False, not is_disabled()
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Give the accounts: what became of the events, per exporter, and what went wrong inside.
@@ -372,18 +357,17 @@ class Meter:
                 self._losses += sink.losses()
         return len(self._losses) == before
 
-    def _made(self, exporters: Iterable[str | Exporter]) -> tuple[Sink, ...]:
-        if isinstance(exporters, str):
-            raise ConfigurationError(
-                f"exporters is a list, such as ['jsonl:usage.jsonl']; got the string {exporters!r}"
-            )
-        made = tuple(Sink(exporting.exporter(given), self.guard) for given in exporters)
+    def _made(self, exporters: Iterable[Named | Exporter]) -> tuple[Sink, ...]:
+        with contextlib.ExitStack() as undo:
+            made: list[Sink] = []
+            for given in exporters:
+                made.append(Sink(exporting.made(given), self.guard))
+                if isinstance(given, Named):  # nobody else closes it when the next one is refused
+                    undo.callback(made[-1].close, WAIT_S)
+            undo.pop_all()
         for sink in made:
             sink.watch(self.stats)
-        return made
-
-    def _exact(self, wanted: bool) -> ExactStreams | None:
-        return ExactStreams(self.guard) if wanted else None
+        return tuple(made)
 
     def _brought(self) -> list[Dialect]:
         """Give the dialects that installed packages bring; one that cannot be had is left out."""
@@ -413,22 +397,6 @@ class Meter:
             spent.restart()
         for sink in self._sinks:
             sink.restart()
-
-
-def _wanted() -> bool:
-    """Say whether the environment leaves metering on."""
-    return os.environ.get(DISABLED, "").lower() not in _YES
-
-
-def _estimating(given: bool | None) -> bool:
-    """Say whether to estimate: as the code says, else as the environment does, else yes."""
-    return os.environ.get(ESTIMATES, "").lower() not in _NO if given is None else given
-
-
-def _checked(dialects: Iterable[Dialect]) -> tuple[Dialect, ...]:
-    if isinstance(dialects, str) or not isinstance(dialects, Iterable):  # pyright: ignore
-        raise ConfigurationError(f"dialects is a list, such as [Acme()]; got {dialects!r}")
-    return tuple(map(checked, dialects))
 
 
 def _http_clients(client: object) -> list[tuple[Any, Stack]]:
@@ -463,30 +431,19 @@ def default() -> Meter:
         return _default
 
 
-def configure(  # noqa: PLR0913 - each is a setting of its own, by name
-    *,
-    exporters: Iterable[str | Exporter] | None = None,
-    providers: Mapping[str, str] | None = None,
-    dialects: Iterable[Dialect] | None = None,
-    estimates: bool | None = None,
-    tokenizers: Mapping[str, Tokenizer] | None = None,
-    exact_streams: bool | None = None,
-) -> Meter:
+def configure(*, exporters: Iterable[Given] | None = None, **options: Unpack[Options]) -> Meter:
     """Configure the default meter and give it; see `Meter.configure`.
 
+    What code does not say, now or earlier, is read from the environment (``TOKENMETER_EXPORTERS``
+    and others) or else from ``tokenmeter.toml``, here and only here.
+
     Raises:
-        ConfigurationError: An exporter, a provider, a dialect or a tokenizer cannot be used.
+        ConfigurationError: A setting cannot be used; the message says where it stands.
 
     >>> meter = configure(exporters=["memory"])
     """
-    return default().configure(
-        exporters=exporters,
-        providers=providers,
-        dialects=dialects,
-        estimates=estimates,
-        tokenizers=tokenizers,
-        exact_streams=exact_streams,
-    )
+    meter = default()
+    return meter.apply(meter.settings.given({"exporters": exporters, **options}).read())
 
 
 def wrap(client: T) -> T:

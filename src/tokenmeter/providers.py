@@ -435,7 +435,7 @@ class Router(dict[tuple[str, str, str], Route | None]):
             ConfigurationError: A host or a name is not a non-empty string.
         """
         super().__init__()
-        self._own = _checked(providers or {})
+        self._own = checked(providers or {})
         self.unrouted: dict[tuple[str, str], None] = {}
         """Hosts of the table and paths that were posted to them, and that no row fits; bounded."""
         self._rows = tuple(
@@ -546,11 +546,21 @@ def _load(name: str) -> Dialect:
     return dialect
 
 
-def _checked(providers: Mapping[str, str]) -> dict[str, str]:
+def checked(providers: Mapping[str, str]) -> dict[str, str]:
+    """Give hosts and their providers when they are, with hosts in small letters.
+
+    Raises:
+        ConfigurationError: A host or a name is not a non-empty string.
+    """
+    if not isinstance(providers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"{_WHAT}; got {providers!r}")
     for host, name in providers.items():
         if not (isinstance(host, str) and host and isinstance(name, str) and name):  # pyright: ignore
-            raise ConfigurationError(
-                f"providers maps a host to a provider's name, both non-empty strings, such as "
-                f"{{'llm.corp': 'openai'}}; got {host!r}: {name!r}"
-            )
+            raise ConfigurationError(f"{_WHAT}; got {host!r}: {name!r}")
     return {host.lower(): name for host, name in providers.items()}
+
+
+_WHAT = (
+    "providers maps a host to a provider's name, both non-empty strings, such as "
+    "{'llm.corp': 'openai'}"
+)

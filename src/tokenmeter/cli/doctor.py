@@ -9,11 +9,13 @@ import sys
 from typing import TextIO
 
 import msgspec
+from msgspec import structs
 
 import tokenmeter
 from tokenmeter.cli.run import add_program, program_of, run_it
 from tokenmeter.diagnosis import Diagnosis, Library, diagnose
 from tokenmeter.errors import MissingExtraError
+from tokenmeter.settings import of_process
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _command(options: argparse.Namespace) -> int:
     if not options.module and not options.script:
-        _say(options.format, sys.stdout)
+        _say_before_a_program(options.format)
         return 0
     run = program_of(options)
     tokenmeter.instrument()
@@ -42,11 +44,22 @@ def _command(options: argparse.Namespace) -> int:
 def _say_at_exit(form: str, pid: int) -> None:
     if os.getpid() == pid:  # not in a forked child that ends
         tokenmeter.flush()
-        _say(form, sys.stderr)
+        _write(diagnose(), form, sys.stderr)
 
 
-def _say(form: str, out: TextIO) -> None:
+def _say_before_a_program(form: str) -> None:
+    """Say it with the settings that `configure` would find; what is wrong with them comes last."""
     found = diagnose()
+    try:
+        settings = of_process().read()
+        found = structs.replace(found, settings=tuple(settings.described()))
+        settings.check()
+    finally:
+        _write(found, form, sys.stdout)
+        sys.stdout.flush()
+
+
+def _write(found: Diagnosis, form: str, out: TextIO) -> None:
     if form == "json":
         out.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
     else:
@@ -82,6 +95,8 @@ def _sections(found: Diagnosis) -> list[tuple[str, Rows]]:
             "Sent to a model, and not understood",
             [(n.host, n.path, _why(n.answers)) for n in found.not_understood],
         ),
+        ("Settings", [(s.name, s.value or "-", s.origin) for s in found.settings]),
+        ("Exporters by name", [tuple(exporter) for exporter in found.exporters]),
         ("Gone wrong in the meter", [(p, f"{n} times") for p, n in found.failures.items()]),
     ]
     return [(title, rows or [("nothing",)]) for title, rows in sections]

@@ -18,9 +18,12 @@ from tokenmeter.cli.columns import Groups
 from tokenmeter.cli.render import table
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
+from tokenmeter.exporters import Exporter
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.exporters.named import Named
 from tokenmeter.ledger import Ledger
-from tokenmeter.meter import DISABLED
+from tokenmeter.meter import default
+from tokenmeter.settings import DISABLED
 
 BY = ("user", "task", "model")
 """What the closing table groups by."""
@@ -53,13 +56,22 @@ def add_program(parser: argparse.ArgumentParser) -> None:
 def _command(options: argparse.Namespace) -> int:
     run = program_of(options)
     ledger = Jsonl(options.out)
+    meter = default()
+    meter.apply(meter.settings.read().keeping(lambda one: not _writes(one, ledger.path)))
     # Attached: a program that configures exporters of its own does not replace this one.
-    meter = tokenmeter.configure()
     meter.attach(_Filled(ledger, options.user, options.task))
     meter.instrument()
     # At exit rather than now: threads of the program go on until the interpreter waits for them.
     atexit.register(_say_cost, ledger.path, ledger.path.stat().st_size, os.getpid())
     return run_it(run)
+
+
+def _writes(exporter: Named | Exporter, ledger: Path) -> bool:
+    """Say whether an exporter of the settings writes the very file that this command writes."""
+    if not isinstance(exporter, Named) or exporter.name != "jsonl":
+        return False
+    path = "".join(exporter.arguments) or exporter.options.get("path", "")
+    return Path(path).resolve() == ledger.resolve()
 
 
 class _Filled:

@@ -32,7 +32,7 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
-from tokenmeter.dialects.fields import decode, salvage
+from tokenmeter.dialects.fields import Count, decode, salvage
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -138,7 +138,7 @@ class _ThinkingConfig(msgspec.Struct):
 
 class _GenerationConfig(msgspec.Struct):
     candidate_count: int | None = None
-    max_output_tokens: int | None = None
+    max_output_tokens: Count | None = None
     media_resolution: str | None = None
     response_mime_type: str | None = None
     response_schema: Any = None

@@ -26,7 +26,7 @@ from tokenmeter.dialects.content import (
     ToolCall,
     ToolResult,
 )
-from tokenmeter.dialects.fields import decode
+from tokenmeter.dialects.fields import Count, decode
 from tokenmeter.dialects.gemini_content import json_text, media
 
 _MEDIA = frozenset({"image", "audio", "video", "document", "file"})
@@ -80,7 +80,7 @@ class _ToolChoice(msgspec.Struct):
 
 
 class _GenerationConfig(msgspec.Struct):
-    max_output_tokens: int | None = None
+    max_output_tokens: Count | None = None
     thinking_level: str | None = None
     tool_choice: _ToolChoice | str | None = None
 

@@ -79,6 +79,11 @@ class Background:
         sigterm: bool = True,
     ) -> None:
         _check(size=size, batch=batch, interval_s=interval_s, retry_s=retry_s, wait_s=wait_s)
+        if isinstance(exporter, Background):
+            raise ConfigurationError(
+                f"{exporter.__name__} is in the background already; give Background the exporter "
+                f"itself"
+            )
         self.exporter = exporter
         self.__name__: str = getattr(exporter, "__name__", type(exporter).__name__)
         self._size, self._batch, self._interval_s = size, batch, interval_s
@@ -98,6 +103,7 @@ class Background:
         self._wakeup = threading.Event()
         self._worker: threading.Thread | None = None
         self._queue: deque[UsageEvent] = deque()
+        self._held: Batch = ()  # those that came from the queue and are with the exporter
         self._spill = None if self._folder is None else Spill(self._folder, self.__name__)
         self._left = 0  # on disk, after closing
         self._recovered = 0 if self._spill is None else self._spill.recovered
@@ -106,7 +112,7 @@ class Background:
         self._alarm = 0  # the length of the queue at which the worker is woken, or started
         self._ended = self._moving = 0  # those with an end, in order, and those on their way
         self._dropped = self._refused = 0  # those that were in the queue, and those that never were
-        self._closed = False
+        self._closed = self._orphaned = False
         if self._recovered:
             self._wake()
 
@@ -197,11 +203,13 @@ class Background:
                     if not self._step():
                         self._sleep()
         finally:
-            if not self._closed:  # an exporter may raise SystemExit; the next event starts anew
-                with self._lock:
-                    self._worker, self._alarm = None, 0
+            with self._lock:
+                self._worker, self._alarm = None, 0
+                if not self._closed:  # an exporter may raise SystemExit; the next event starts anew
                     self._delivery.failed += self._moving
                     self._ended, self._moving = self._ended + self._moving, 0
+            if self._orphaned:
+                self._sink.close(0)
 
     def _sleep(self) -> None:
         self._alarm = self._size // 2
@@ -214,35 +222,41 @@ class Background:
         batch, spilled = self._take()
         if not batch:
             return False
-        for ended in self._delivery.deliver(batch):
-            self._end(ended)
-        if spilled is not None:
-            self._read(spilled, len(batch))
+        try:
+            for ended in self._delivery.deliver(batch):
+                self._end(ended)
+        finally:
+            if spilled is not None:
+                self._read(spilled, len(batch))
         return True
 
     def _read(self, spilled: Spill, taken: int) -> None:
         """Note how far the disk was read; what could not be sent waits there again."""
         with self._lock:
-            unsent = len(self._delivery.unsent)
-            self._delivery.unsent.clear()
-            self._moving -= unsent
-            spilled.done(taken - unsent)
+            spilled.done(taken - self._moving)
+            self._moving = 0
 
     def _take(self) -> tuple[Batch, Spill | None]:
         with self._lock:
             size = min(self._batch, len(self._queue))
-            batch = [self._queue.popleft() for _ in range(size)]
+            batch = self._unsent() or [self._queue.popleft() for _ in range(size)]
             spilled = None
             if not batch and self._spill is not None:
                 spilled, batch = self._spill, self._spill.take(self._batch)
                 if not self._closed and not self._spill.waiting:
                     self._room = self._size
             self._moving = len(batch)
+            self._held = batch if spilled is None else ()
             self._changed.notify_all()
         return batch, spilled
 
+    def _unsent(self) -> Batch:
+        return self._held[len(self._held) - self._moving :]
+
     def _end(self, ended: int) -> None:
         with self._lock:
+            if ended > self._moving:  # `_leave` came first
+                return
             self._moving -= ended
             self._ended += ended
             self._changed.notify_all()
@@ -314,18 +328,25 @@ class Background:
         worker = self._worker
         if worker is not None and worker is not threading.current_thread():
             worker.join(GRACE_S)
-        self._leave()
-        if worker is None or not worker.is_alive():  # else it is in the middle of the exporter
+        with self._lock:
+            hangs = self._orphaned = self._worker is not None  # in the middle of the exporter
+        self._leave(hangs)
+        if not hangs:  # else the worker does it, when it comes back
             with passing_through():
                 self._sink.close(max(0.0, deadline - time.monotonic()))
 
-    def _leave(self) -> None:
-        """Give up what was not sent, or leave it on disk for the next process."""
+    def _leave(self, hangs: bool) -> None:
+        """Give up what was not sent, or leave it on disk for the next process.
+
+        What an exporter that hangs holds may still arrive, so it is left on disk too: it arrives
+        twice rather than never.
+        """
         with self._lock:
-            unsent, waiting = [*self._delivery.unsent], [*self._queue]
-            self._delivery.unsent.clear()
+            keeps = self._spill is not None
+            unsent: Batch = [] if hangs and not keeps else self._unsent()
+            waiting = [*self._queue]
             self._queue.clear()
-            kept = [self._spill is not None and self._to_disk(e) for e in (*unsent, *waiting)]
+            kept = [keeps and self._to_disk(event) for event in (*unsent, *waiting)]
             failed, dropped = kept[: len(unsent)].count(False), kept[len(unsent) :].count(False)
             self._delivery.failed += failed
             self._dropped += dropped

@@ -21,7 +21,7 @@ Batch = Sequence[UsageEvent]
 FIRST_S, LONGEST_S = 0.1, 10.0
 """The first pause between two attempts, which doubles, and the longest one."""
 
-_backoff = tenacity.wait_exponential_jitter(initial=FIRST_S, max=LONGEST_S, jitter=FIRST_S)
+_backoff = tenacity.wait_exponential(FIRST_S, LONGEST_S) + tenacity.wait_random(0, FIRST_S)
 
 
 class Delivery:
@@ -34,12 +34,10 @@ class Delivery:
     Attributes:
         taken: Events that the exporter took.
         failed: Events that it did not take.
-        unsent: Events that were still tried when `stop` was called.
     """
 
     def __init__(self, exporter: Exporter, retry_s: float) -> None:
         self.taken = self.failed = 0
-        self.unsent: list[UsageEvent] = []
         self._guard = Guard()
         self._place = f"delivery to {getattr(exporter, '__name__', type(exporter).__name__)}"
         self._send: Callable[[Batch], object] | None = getattr(exporter, "batch", None)
@@ -65,24 +63,32 @@ class Delivery:
         self._hurried.set()
 
     def deliver(self, batch: Batch) -> Iterator[int]:
-        """Deliver, and yield how many events have an end, as they have it."""
+        """Deliver, and yield how many events have an end, as they have it.
+
+        They have it in order; those that were still tried when `stop` was called have none.
+        """
         send = self._send or self._each
         todo: list[Batch] = [batch] if self._send else [[event] for event in reversed(batch)]
         while todo:
             before = self.taken + self.failed
-            todo += reversed(self._part(todo.pop(), send))
+            halves = self._part(todo.pop(), send)
+            if halves is None:
+                return
+            todo += reversed(halves)
             yield self.taken + self.failed - before
 
     def _each(self, part: Batch) -> None:
         for event in part:
             self._exporter(event)
 
-    def _part(self, part: Batch, send: Callable[[Batch], object]) -> Sequence[Batch]:
-        """Deliver a part of a batch; give its halves where they may do better."""
+    def _part(self, part: Batch, send: Callable[[Batch], object]) -> Sequence[Batch] | None:
+        """Deliver a part of a batch; give its halves where they may do better.
+
+        ``None``: it was stopped before the part had an end.
+        """
         end = self._guard.run(f"{self._place}, for good,", self._tried, send, part)
         if end is None and self._stopped_early:
-            self.unsent += part
-            return ()
+            return None
         lost = len(part) if end is None else 0
         if isinstance(end, RejectedError):
             if end.events is None and len(part) > 1:

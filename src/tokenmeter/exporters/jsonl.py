@@ -13,7 +13,6 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -92,13 +91,6 @@ class Jsonl:
         if limits == Limits():
             return PlainFile(self.path, fsync=fsync)
         return RotatingFile(self.path, limits, self._upkeep.wanted, now_s, fsync=fsync)
-
-    @classmethod
-    def from_argument(cls, argument: str | None) -> Self:
-        """Make one for ``"jsonl:PATH"``."""
-        if not argument:
-            raise ConfigurationError("'jsonl' needs a path, such as 'jsonl:usage.jsonl'")
-        return cls(argument)
 
     def __call__(self, event: UsageEvent) -> None:
         """Append one event.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 
 
@@ -20,13 +17,6 @@ class Memory:
 
     def __init__(self) -> None:
         self.events: list[UsageEvent] = []
-
-    @classmethod
-    def from_argument(cls, argument: str | None) -> Self:
-        """Make one for the name ``memory``, which takes no argument."""
-        if argument is not None:
-            raise ConfigurationError(f"'memory' takes no argument; got 'memory:{argument}'")
-        return cls()
 
     def __call__(self, event: UsageEvent) -> None:
         """Keep one event."""

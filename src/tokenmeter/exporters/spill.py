@@ -38,7 +38,6 @@ class _File:
     def __init__(self, path: Path, lock: int) -> None:
         self.path, self._lock = path, lock
         self._note = path.with_suffix(".done")
-        self._file = path.open("rb")
         self._done = self._position = self._noted()
         self._taken: deque[int] = deque()  # where those end that were taken and have no end yet
         self.waiting = 0
@@ -76,11 +75,12 @@ class _File:
     def _events(self) -> Iterator[tuple[UsageEvent, int]]:
         """Give what follows, each with the byte at which it ends; what is torn is left out."""
         at = self._position
-        self._file.seek(at)
-        for line in self._file:
-            at += len(line)
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                yield _decode(line), at
+        with self.path.open("rb") as file:
+            file.seek(at)
+            for line in file:
+                at += len(line)
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    yield _decode(line), at
 
     def take(self, limit: int) -> list[UsageEvent]:
         """Give the next events, at most ``limit``."""
@@ -105,14 +105,13 @@ class _File:
 
     def close(self) -> None:
         """Let go of it: delete it where everything in it has its end."""
-        if not self.waiting:
+        if not self.waiting and not self._taken:
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
         self.forget()
 
     def forget(self) -> None:
         """Let go of it without a trace; in a forked child, where it is the parent's."""
-        self._file.close()
         os.close(self._lock)
 
 

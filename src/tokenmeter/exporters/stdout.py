@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Self, TextIO
+from typing import TextIO
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
@@ -14,17 +14,16 @@ class Stdout:
 
     Args:
         stream: Where to print; ``None`` is whatever ``sys.stdout`` is at that moment.
+
+    Raises:
+        ConfigurationError: Nothing can be written to it.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        if stream is not None and not hasattr(stream, "write"):
+            kind = type(stream).__name__
+            raise ConfigurationError(f"stream is a text stream such as sys.stderr; got a {kind}")
         self._stream = stream
-
-    @classmethod
-    def from_argument(cls, argument: str | None) -> Self:
-        """Make one for the name ``stdout``, which takes no argument."""
-        if argument is not None:
-            raise ConfigurationError(f"'stdout' takes no argument; got 'stdout:{argument}'")
-        return cls()
 
     def __call__(self, event: UsageEvent) -> None:
         """Print one event, in one write."""

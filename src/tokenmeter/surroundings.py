@@ -1,0 +1,59 @@
+"""What surrounds a call and is known by OpenTelemetry: its span, the service, the environment.
+
+OpenTelemetry is not imported here: where nobody else has imported it, there is no span.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+NO_SPAN: tuple[None, None] = (None, None)
+
+
+def span_context() -> Any:
+    """Give the context of the current span, or ``None``; called for each call, so it is cheap."""
+    trace = sys.modules.get("opentelemetry.trace")
+    current = getattr(trace, "get_current_span", None)  # absent while the module is imported
+    return None if current is None else current().get_span_context()
+
+
+def span_ids(span: Any) -> tuple[str, str] | tuple[None, None]:
+    """Give the ids of a trace and a span in hexadecimal digits, as W3C writes them.
+
+    >>> span_ids(None)
+    (None, None)
+    """
+    if span is None or not span.is_valid:
+        return NO_SPAN
+    return f"{span.trace_id:032x}", f"{span.span_id:016x}"
+
+
+class Place(NamedTuple):
+    """Where a process stands.
+
+    Attributes:
+        service: The service that it belongs to.
+        environment: For example ``production``.
+    """
+
+    service: str | None = None
+    environment: str | None = None
+
+
+def place(environ: Mapping[str, str]) -> Place:
+    """Read what environment variables of OpenTelemetry say of this process.
+
+    ``OTEL_SERVICE_NAME`` is before ``service.name`` in ``OTEL_RESOURCE_ATTRIBUTES`` (OpenTelemetry
+    specification, *Resource SDK*, read 2026-11-23); of the environment the older name is known too.
+
+    >>> place({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop,deployment.environment=test"})
+    Place(service='shop', environment='test')
+    """
+    pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    said = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+    service = environ.get("OTEL_SERVICE_NAME") or said.get("service.name")
+    current, older = said.get("deployment.environment.name"), said.get("deployment.environment")
+    return Place(service or None, current or older or None)
