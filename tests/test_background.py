@@ -113,9 +113,17 @@ def test_many_threads_each_keep_their_order_and_nothing_is_lost(made: Any) -> No
 def test_what_fails_is_counted_and_does_not_hold_up_the_rest(made: Any) -> None:
     sink = Batches(RejectedError("no"), None)
     background = made(sink, batch=1)
-    for n in range(3):
-        background(event(n))
-    assert background.flush(LONG) is False  # not all of it arrived
+    held(background, sink)
+    background(event(1))
+    background(event(2))
+    said: list[bool] = []
+    flushing = threading.Thread(target=lambda: said.append(background.flush(LONG)))
+    flushing.start()
+    while not background._changed._waiters:  # type: ignore[attr-defined]
+        assert flushing.is_alive()
+    sink.gate.set()
+    flushing.join(LONG)
+    assert said == [False]  # not all of it arrived
     assert background.flush(LONG) is True
     assert sink.numbers == [1, 2]
     assert background.account() == Account(captured=3, exported=2, failed=1)

@@ -236,9 +236,21 @@ def test_a_number_that_is_none_harms_nothing(telemetry: Telemetry) -> None:
     assert telemetry.totals()[names.INPUT] == 10
 
 
-def test_an_event_that_cannot_be_measured_costs_itself_alone(telemetry: Telemetry) -> None:
+@pytest.mark.parametrize(
+    "odd_columns",
+    [
+        {"input_tokens": "many"},
+        {"input_tokens": 10**13},
+        {"cache_read_tokens": 2**63},
+        {"response_model": "half a surrogate: \ud83d"},
+        {"response_model": ["a", "list"]},
+    ],
+)
+def test_an_event_that_cannot_be_measured_costs_itself_alone(
+    telemetry: Telemetry, odd_columns: dict[str, Any]
+) -> None:
     exporter = Otel(meter_provider=telemetry.provider)
-    fine, odd = event(1, **CALL), event(2, **CALL | {"input_tokens": "many"})
+    fine, odd = event(1, **CALL), event(2, **CALL | odd_columns)
     with pytest.raises(RejectedError, match="holds what cannot be measured") as raised:
         exporter.batch([fine, odd, fine])
     assert raised.value.events == [odd]

@@ -72,7 +72,7 @@ def test_a_call_says_on_the_span_of_the_program_what_it_used(traces: Traces) -> 
     assert said["tokenmeter.input_provenance"] == "reported"
 
 
-@pytest.mark.filterwarnings("default")  # of what an instrumentation is made is its own affair
+@pytest.mark.filterwarnings("ignore")  # of what an instrumentation is made is its own affair
 def test_a_call_that_an_instrumentation_traces_has_its_span_and_no_second_one(
     traces: Traces,
 ) -> None:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import otel_names as names
 
+LARGEST = 10**12
+"""The most tokens that a call can have; what is above it is no count."""
+
 More = tuple[str, str] | None
 Measure = tuple[str, float, More]
 """One measurement: of which metric, how much, and the attribute that it has in addition."""
@@ -62,6 +65,10 @@ def measures(event: UsageEvent, wanted: frozenset[str], *, strict: bool) -> list
         wanted: The profiles: ``current``, ``legacy``.
         strict: Whether a count that is not there adds 0, with modality ``unknown``, to the current
             counters, as the convention says.
+
+    Raises:
+        TypeError: A count is no number.
+        ValueError: A count is above `LARGEST`.
     """
     found: list[Measure] = []
     if event.kind != "call":
@@ -91,11 +98,22 @@ def measures(event: UsageEvent, wanted: frozenset[str], *, strict: bool) -> list
     return found
 
 
+def _held(count: int) -> int:
+    """Refuse a count that no sum can hold: OTLP has 64 bits, and one overflow spoils all exports.
+
+    Raises:
+        ValueError: It is above `LARGEST`.
+    """
+    if count > LARGEST:
+        raise ValueError("a count is larger than any call can have")
+    return count
+
+
 def _provenance(count: int | None, said: str | None) -> str:
     """Say where a count comes from; one that a vendor contradicts itself with is unknown."""
     if count is None:
         return "none" if said == "none" else "unknown"
-    return "unknown" if count < 0 else said or "reported"
+    return "unknown" if _held(count) < 0 else said or "reported"
 
 
 def _reported(
@@ -111,7 +129,7 @@ def _reported(
             yield side.total, tokens, more
         for column, metric in side.parts:
             part = getattr(event, column)
-            if part is not None and part >= 0:
+            if part is not None and _held(part) >= 0:
                 yield metric, part, _UNKNOWN
         yield side.per_call, count, None
     if "legacy" in wanted:

@@ -11,6 +11,7 @@ from typing import Any
 from tokenmeter.event import TagValue, UsageEvent
 from tokenmeter.exporters.otel_names import named
 
+_LARGEST = 2**63 - 1
 EVENT_NAME = "tokenmeter.event"
 _MAPS = {"tags": "tag", "other_counts": "other"}
 _NAMES = {column: named(column) for column in UsageEvent.__struct_fields__ if column not in _MAPS}
@@ -37,14 +38,19 @@ def attributes(event: UsageEvent, columns: Iterable[str] = _COLUMNS) -> dict[str
             said |= _mapped(_MAPS[column], value or {})
         elif value is not None:
             name = _counted(event, column) or _NAMES[column]
-            said[name] = str(value) if type(value) is Decimal else value
+            said[name] = str(value) if type(value) is Decimal else _held(value)
     if event.agent is not None and "agent" in columns:
         said["gen_ai.agent.name"] = event.agent.rpartition("/")[2]
     return said
 
 
 def _mapped(word: str, given: Mapping[str, TagValue]) -> dict[str, TagValue]:
-    return {named(f"{word}:{name}"): value for name, value in given.items()}
+    return {named(f"{word}:{name}"): _held(value) for name, value in given.items()}
+
+
+def _held(value: Any) -> Any:
+    """Give a number that is too large for OTLP as text."""
+    return str(value) if type(value) is int and abs(value) > _LARGEST else value
 
 
 def _counted(event: UsageEvent, column: str) -> str | None:
@@ -63,16 +69,22 @@ _SIDE = {
 
 
 def log_record(event: UsageEvent) -> Any:
-    """Give an event as a log record of the OpenTelemetry API."""
+    """Give an event as a log record of the OpenTelemetry API.
+
+    Raises:
+        ValueError: A text in it cannot be written.
+    """
     from opentelemetry._logs import LogRecord, SeverityNumber
 
+    said = attributes(event)
+    "".join((*said, *(v for v in said.values() if type(v) is str))).encode()
     return LogRecord(
         timestamp=_nanoseconds(event.ts),
         context=context(event),
         severity_number=SeverityNumber.INFO,
         severity_text="INFO",
         event_name=EVENT_NAME,
-        attributes=attributes(event),
+        attributes=said,
     )
 
 

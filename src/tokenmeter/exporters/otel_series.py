@@ -110,6 +110,7 @@ class SeriesTable:
         found = [(names.REQUEST_MODEL, asked), (names.RESPONSE_MODEL, answered)]
         found += zip((name for name, _ in self._allowed), rest, strict=True)
         attributes |= {name: value for name, value in found if value is not None}
+        "".join(map(str, (*attributes.values(), error))).encode()  # half a surrogate spoils exports
         return Series(attributes, None if error is None else str(error))
 
 

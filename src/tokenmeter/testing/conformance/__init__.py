@@ -13,7 +13,7 @@ In a test file of your own::
         conformance(make=functools.partial(Jsonl, path), arrived=lambda: read(path))
 
 Each promise is a test of its own. Only this module imports pytest, and only who names it above
-imports this module.
+imports this module. PYTEST_DONT_REWRITE: so that it may be imported before it is named.
 """
 
 from __future__ import annotations
@@ -73,11 +73,20 @@ def conformance(request: pytest.FixtureRequest) -> Conformance:
         idempotent: bool = True,
     ) -> None:
         __tracebackhide__ = True
-        try:
-            check(Rig(make, arrived, outage, shared, idempotent))
-        except CannotCheckError as exc:
-            pytest.skip(str(exc))
-        except BrokenError as exc:
-            pytest.fail(f"{check.__doc__}\n{exc}", pytrace=False)
+        broken, skipped = _outcome(check, Rig(make, arrived, outage, shared, idempotent))
+        if broken is not None:
+            pytest.fail(f"{check.__doc__}\n{broken}", pytrace=False)
+        if skipped is not None:
+            pytest.skip(str(skipped))
 
     return run
+
+
+def _outcome(check: Check, rig: Rig) -> tuple[BrokenError | None, CannotCheckError | None]:
+    try:
+        check(rig)
+    except BrokenError as exc:
+        return exc, None
+    except CannotCheckError as exc:
+        return None, exc
+    return None, None

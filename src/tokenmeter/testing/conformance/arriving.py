@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tokenmeter.event import UsageEvent
-from tokenmeter.exporters.background import Background
+from tokenmeter.guard import Guard
 from tokenmeter.testing.conformance.given import events
 from tokenmeter.testing.conformance.rig import Check, Rig, needs, promise
-from tokenmeter.testing.conformance.trial import END_S, Trial, joined, patiently
+from tokenmeter.testing.conformance.trial import END_S, Trial, in_line_and_not, joined, patiently
 
 THREADS, SHARE = 16, 60
 
 
 def order_of_a_thread(rig: Rig) -> None:
     """The events of a thread arrive once, in their order, in line and in the background."""
-    for exporter in (None, Background(rig.make(), batch=7)):
+    for exporter in in_line_and_not(rig, batch=7):
         with Trial(rig, exporter) as trial:
             trial.export(events(100))
             trial.check_all_once()
@@ -87,16 +89,19 @@ def exported_is_there(rig: Rig) -> None:
 
 
 def batches_of_any_size(rig: Rig) -> None:
-    """A batch of none, of one, of many; and after them a single event."""
+    """A batch of none, of one, of many."""
     exporter: Any = rig.make()
     needs(hasattr(exporter, "batch"), "the exporter has no batch()")
     trial = Trial(rig, exporter)  # not at work in it: nobody but us calls the exporter
     for size in (0, 1, 500):
         part = events(size)
-        patiently(functools.partial(exporter.batch, part), f"batch() of {size} events")
+        promise(
+            patiently(functools.partial(Guard().done, "batch", exporter.batch, part), "batch()"),
+            f"raised for a batch of {size} events",
+            "all of them taken",
+            "take what there is, also where it is nothing",
+        )
         trial.given += part
-    trial.given += (last := events(1))
-    patiently(functools.partial(exporter, *last), "a call")
     trial.flush()
     trial.check_arrived(trial.given)
     trial.check_order(trial.given)
@@ -123,9 +128,21 @@ def _at_once(trial: Trial, shares: Sequence[Sequence[UsageEvent]]) -> None:
         trial.export(share)
 
     threads = [threading.Thread(target=export, args=[share], daemon=True) for share in shares]
-    for thread in threads:
-        thread.start()
-    joined(threads, "a storm of calls")
+    with _few_steps_each():
+        for thread in threads:
+            thread.start()
+        joined(threads, "a storm of calls")
+
+
+@contextmanager
+def _few_steps_each() -> Generator[None]:
+    """Have the interpreter go from thread to thread as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -15,12 +15,16 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tokenmeter import Meter, UsageEvent
+from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
+from tokenmeter.meter import Meter
 from tokenmeter.testing.conformance.trial import placed
 
 Make = Callable[[], Exporter]
 Events = Sequence[UsageEvent]
+
+_meters: list[Meter] = []
+"""Those at work: a meter that nobody holds any more is not told of the end."""
 
 
 def main(orders: Path) -> None:
@@ -33,12 +37,12 @@ def main(orders: Path) -> None:
 
 def end_of_the_script(make: Make, events: Events) -> None:
     """Export and simply end."""
-    _export(Meter([placed(make())]), events)
+    _export(_working(placed(make())), events)
 
 
 def end_with_threads_at_work(make: Make, events: Events) -> None:
     """End while threads that nobody waits for go on exporting."""
-    meter = Meter([placed(make())])
+    meter = _working(placed(make()))
     extra, never = UsageEvent("call", "extra", 1, events[0].ts), threading.Event()
 
     def go_on() -> None:
@@ -51,7 +55,7 @@ def end_with_threads_at_work(make: Make, events: Events) -> None:
 
 def end_by_sigterm(make: Make, events: Events) -> None:
     """Export and wait for the signal."""
-    _export(Meter([placed(make())]), events)
+    _export(_working(placed(make())), events)
     print("ready", flush=True)
     while True:
         signal.pause()
@@ -59,7 +63,7 @@ def end_by_sigterm(make: Make, events: Events) -> None:
 
 def end_of_asyncio(make: Make, events: Events) -> None:
     """Export from tasks, some of which the end of the loop cancels."""
-    meter = Meter([placed(make())])
+    meter = _working(placed(make()))
 
     async def export(part: Events) -> None:
         try:
@@ -86,7 +90,12 @@ def after_the_end(make: Make, events: Events) -> None:
 
     atexit.register(too_late)  # before there is a meter, and so called after its end
     exporters.append(placed(make()))
-    _export(Meter(exporters), events[:-1])
+    _export(_working(*exporters), events[:-1])
+
+
+def _working(exporter: Exporter) -> Meter:
+    _meters.append(Meter([exporter]))
+    return _meters[-1]
 
 
 def _export(meter: Meter, events: Events) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import select
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -17,16 +20,16 @@ from tokenmeter.testing.conformance import trial as patience
 from tokenmeter.testing.conformance.given import events
 from tokenmeter.testing.conformance.link import Link, clear, held, held_after
 from tokenmeter.testing.conformance.rig import Check, Rig, needs, needs_shared, promise
-from tokenmeter.testing.conformance.trial import END_S, Gate, Trial, joined
+from tokenmeter.testing.conformance.trial import END_S, Gate, Trial, in_line_and_not, joined
 
-FORKS = 5
-_PAUSE_S = 0.0005
+POINTS = 20
+"""How many of an exporter's steps are forked at, about."""
 
 
 def fork_with_events_waiting(rig: Rig) -> None:
     """What the parent had waiting is the parent's; the child delivers its own."""
     _can_fork(rig)
-    for exporter in (None, Background(rig.make(), interval_s=60.0)):
+    for exporter in in_line_and_not(rig, interval_s=60):
         with Trial(rig, exporter) as trial:
             trial.export(events(20))
             own = events(20)
@@ -57,30 +60,53 @@ def fork_in_the_middle_of_a_batch(rig: Rig) -> None:
             _check_both(trial, own)
 
 
-def forks_in_a_thread_storm(rig: Rig) -> None:
-    """Other threads are in the middle of the exporter: each child still delivers, and ends."""
+def fork_at_any_step(rig: Rig) -> None:
+    """Another thread is anywhere in the exporter: the child still delivers, and ends."""
     _can_fork(rig)
-    over = threading.Event()
-    with Trial(rig) as trial:
-
-        def storm() -> None:
-            while not over.wait(_PAUSE_S):
-                trial.export(events(1))
-
-        threads = [threading.Thread(target=storm, daemon=True) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        try:
-            owns = [_forked(trial, events(5)) for _ in range(FORKS)]
-        finally:
-            over.set()
-        joined(threads, "a storm of calls around a fork")
-        _check_both(trial, [each for own in owns for each in own])
+    with Trial(rig, rig.make()) as trial:
+        trial.export(events(1))  # the first call may connect, import and make things
+        steps = _stopped_at(trial, never := 0, lambda: None)
+        points = range(never + 1, steps + 1, max(1, steps // POINTS))
+        owns = [events(2) for _ in points]
+        for point, own in zip(points, owns, strict=True):
+            _stopped_at(trial, point, functools.partial(_forked, trial, own))
+        _check_both(trial, list(itertools.chain.from_iterable(owns)))
 
 
-def _forked(trial: Trial, own: list[UsageEvent]) -> list[UsageEvent]:
+def _stopped_at(trial: Trial, point: int, work: Callable[[], None]) -> int:
+    """Work while a thread has stopped at a step of the exporter; give how many it has.
+
+    A step is a call or a return, as the interpreter tells a profiler of them.
+    """
+    gate, steps = Gate(), itertools.count(1)
+    last = 0
+
+    def step(*_: object) -> None:
+        nonlocal last
+        last = next(steps)
+        if last == point:
+            gate()
+
+    def export() -> None:
+        sys.setprofile(step)
+        trial.export(events(1))
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=export, daemon=True)
+    thread.start()
+    try:
+        if point:
+            gate.wait()
+        work()
+    finally:
+        gate.open()
+        joined([thread], "a call that another thread forked in")
+    return last
+
+
+def _forked(trial: Trial, own: Sequence[UsageEvent]) -> None:
     with _child(_exports(trial.sink, own)):
-        return own
+        pass
 
 
 def _exports(sink: Sink, own: Iterable[UsageEvent]) -> Callable[[], None]:
@@ -146,5 +172,5 @@ def _can_fork(rig: Rig) -> None:
 CHECKS: tuple[Check, ...] = (
     fork_with_events_waiting,
     fork_in_the_middle_of_a_batch,
-    forks_in_a_thread_storm,
+    fork_at_any_step,
 )

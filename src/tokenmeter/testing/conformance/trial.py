@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -33,6 +33,12 @@ def placed(exporter: Exporter, **settings: Any) -> Exporter:
     """Put an exporter where it belongs: in line, or away from the caller where it wants that."""
     wants = getattr(exporter, "in_background", False)
     return Background(exporter, **settings) if wants else exporter
+
+
+def in_line_and_not(rig: Rig, **settings: Any) -> Iterator[Exporter]:
+    """Give an exporter where it belongs, and then another one behind a `Background`."""
+    yield placed(rig.make(), **settings)
+    yield Background(rig.make(), **settings)
 
 
 class Trial:
@@ -122,7 +128,7 @@ class Trial:
         """Check that these events arrived, once, and as they were where the rig shows that."""
         arrived = self.arrived()
         count = Counter(map(ident, arrived))
-        missing = [each.event_id for each in wanted if not count[each.event_id]]
+        missing = [f"number {n}" for n, e in enumerate(wanted, 1) if not count[e.event_id]]
         allowed = self.account().filtered
         promise(
             len(missing) <= allowed,
