@@ -61,7 +61,8 @@ def Redact(  # noqa: N802
     def less(event: UsageEvent) -> UsageEvent:
         event = event if change is None else change(event)
         kept = {name: value for name, value in (event.tags or {}).items() if name not in tags}
-        return msgspec.structs.replace(event, **{"tags": kept or None, **unknown})
+        left = kept or None if len(kept) < len(event.tags or ()) else event.tags
+        return msgspec.structs.replace(event, **{"tags": left, **unknown})
 
     return Through(less, exporter)
 

@@ -55,7 +55,16 @@ def line(event: UsageEvent) -> str:
         text += f" in {event.duration_s:.2f} s"
     names = ("user", "team", "task", "agent")
     who = [f"{name}={value}" for name in names if (value := getattr(event, name)) is not None]
-    return " ".join([text, f"({' '.join(who)})"]) if who else text
+    return _one_line(" ".join([text, f"({' '.join(who)})"]) if who else text)
+
+
+def _one_line(text: str) -> str:
+    """Escape what would end the line or steer the terminal; a user may be called anything."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 _SIGNS = {"partial": ">=", "estimated": "~"}

@@ -9,9 +9,9 @@ import asyncio
 import atexit
 import contextlib
 import pickle
-import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def end_by_sigterm(make: Make, events: Events) -> None:
     _export(_working(placed(make())), events)
     print("ready", flush=True)
     while True:
-        signal.pause()
+        time.sleep(0.01)  # not pause(), which a signal that comes just before it does not end
 
 
 def end_of_asyncio(make: Make, events: Events) -> None:

@@ -218,6 +218,12 @@ class Gate:
         """Let everybody through from now on."""
         self._opened.set()
 
+    def reached(self, thread: threading.Thread) -> bool:
+        """Wait until a thread stands before it or has ended; say which."""
+        while thread.is_alive() and not self._entered.wait(_GLANCE_S):
+            pass
+        return self._entered.is_set()
+
     def wait(self) -> None:
         """Wait until somebody stands before it."""
         promise(
