@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Sequence
 
@@ -100,6 +101,15 @@ def test_a_busy_sink_is_not_asked_before_it_wants_to_be() -> None:
     assert first == 7.5
     assert 0.2 <= second <= 0.3  # the second pause of the back-off, with its jitter
     assert 0.4 <= third <= 0.5
+
+
+def test_the_random_numbers_of_the_program_stay_its_own() -> None:
+    random.seed(42)
+    before = random.getstate()
+    delivery = Delivery(Batches(OSError(), OSError()), LONG)
+    delivery._retrying.sleep = lambda _: None
+    assert delivered(delivery) == (8, 0, 0)
+    assert random.getstate() == before
 
 
 def test_what_waits_to_be_tried_again_can_be_hurried() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ Batch = Sequence[UsageEvent]
 FIRST_S, LONGEST_S = 0.1, 10.0
 """The first pause between two attempts, which doubles, and the longest one."""
 
-_backoff = tenacity.wait_exponential(FIRST_S, LONGEST_S) + tenacity.wait_random(0, FIRST_S)
+_backoff = tenacity.wait_exponential(FIRST_S, LONGEST_S)
+_jitter = random.Random()  # tenacity's would draw from the numbers that the program seeded
 
 
 class Delivery:
@@ -132,7 +134,7 @@ def _may_help(exc: BaseException) -> bool:
 def _pause(state: tenacity.RetryCallState) -> float:
     exc = _raised(state)
     least = exc.retry_after_s if isinstance(exc, BusyError) else None
-    return max(_backoff(state), least or 0.0)
+    return max(_backoff(state) + _jitter.uniform(0, FIRST_S), least or 0.0)
 
 
 def _raised(state: tenacity.RetryCallState) -> BaseException | None:
