@@ -107,16 +107,16 @@ def test_workers_that_are_terminated_deliver(tmp_path: Path) -> None:
 
 def test_a_signal_in_the_middle_of_the_end_waits_for_it(tmp_path: Path) -> None:
     terminated = """
-        class Slow(Jsonl):
-            def __call__(self, given):
-                if given == event(1):
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    threading.Event().wait(0.2)  # time for the signal to do what it must not
-                super().__call__(given)
-        slow = Background(Slow(path), interval_s=600)
-        slow(event(99))
-        assert slow.flush()
-        slow(event(1))
+        jsonl = Jsonl(path)
+        def slow(given):
+            if given == event(1):
+                os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait(0.2)  # time for the signal to do what it must not
+            jsonl(given)
+        background = Background(slow, interval_s=600)
+        background(event(99))
+        assert background.flush()
+        background(event(1))
     """
     assert run(tmp_path, terminated) == (-signal.SIGTERM, [1])
 
@@ -133,3 +133,35 @@ def test_flushing_before_loses_nothing(tmp_path: Path) -> None:
 def test_in_line_nothing_waits(tmp_path: Path) -> None:
     program = "jsonl = Jsonl(path); jsonl(event(1)); os.kill(os.getpid(), signal.SIGKILL)"
     assert run(tmp_path, program) == (-9, [1])
+
+
+def test_an_exception_is_a_normal_end(tmp_path: Path) -> None:
+    program = "record(1); sys.excepthook = lambda *_: None; raise KeyError"
+    assert run(tmp_path, program) == (1, [1, 11])
+
+
+def test_what_a_full_disk_does_not_hold_is_dropped_and_counted(tmp_path: Path) -> None:
+    spilling = """
+        import logging, resource
+        logging.disable()
+        def refuse(event): raise OSError
+        folder = os.path.dirname(path)
+        down = Background(refuse, size=2, batch=1, full="spill", folder=folder)
+        limit = resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit))
+        for n in range(100):
+            down(event(n))
+        captured, *ends = down.account()
+        assert captured == sum(ends) == 100 and down.account().dropped > 50
+        down.close(0)
+        left = down.account()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        class Next(Jsonl): __name__ = "refuse"
+        after = Background(Next(path), full="spill", folder=folder)
+        assert after.flush(60)
+        after.close()
+        assert after.account() == (left.pending, left.pending, 0, 0, 0, 0)
+    """
+    ended, arrived = run(tmp_path, spilling)
+    assert ended == 0
+    assert 0 < len(arrived) == len(set(arrived)) < 50
