@@ -44,12 +44,15 @@ BREAKS: dict[str, list[Callable[[Shelf], Any]]] = {
     "fails_before_anything_was_taken": [broken.drops_the_last_of_a_batch],
     "fails_after_a_part_was_taken": [broken.is_not_idempotent],
     "fails_after_all_was_taken": [broken.is_not_idempotent],
+    # Complaint C66: a caller that waits.
     "slow_sink": [broken.swaps_the_order],
+    # Complaint C75: a flush that hangs.
     "flush_keeps_its_deadline": [broken.flushes_for_ever],
     "failing_sink": [broken.swallows_errors],
     "outage_that_ends": [broken.swallows_errors],
     "sink_that_hangs": [broken.flushes_under_the_lock_of_sending],
     "close_while_the_sink_hangs": [broken.counts_under_the_lock_of_sending],
+    # Complaint C73: what is dropped is counted.
     "full_queue_drops_newest": [broken.drops_the_last_of_a_batch],
     "full_queue_drops_oldest": [broken.drops_the_last_of_a_batch],
     "full_queue_blocks": [broken.swaps_the_order],
@@ -61,7 +64,9 @@ BREAKS: dict[str, list[Callable[[Shelf], Any]]] = {
         broken.says_nothing_after_its_end,
         broken.remembers_the_number_of_its_file,
     ],
+    # Complaint C67, C68: leaks.
     "leaves_nothing_open": [broken.keeps_its_file],
+    # Complaint C75: what gunicorn preloads sends nothing, or twice.
     "fork_with_events_waiting": [broken.keeps_what_the_parent_had],
     "fork_in_the_middle_of_a_batch": [
         broken.resends_the_last_batch_at_its_end,
@@ -70,6 +75,7 @@ BREAKS: dict[str, list[Callable[[Shelf], Any]]] = {
     "fork_at_any_step": [broken.has_a_lock_that_outlives_the_fork],
     "end_of_the_script": [broken.never_delivers_by_itself],
     "end_with_threads_at_work": [broken.never_delivers_by_itself],
+    # Complaint C74, C76: workers that are recycled, or never flush.
     "end_by_sigterm": [broken.keeps_until_it_is_closed],
     "end_of_asyncio": [broken.wants_the_loop],
     "after_the_end": [broken.waits_for_a_worker_that_has_ended],
@@ -177,7 +183,7 @@ def test_a_broken_promise_is_a_failed_test_that_says_what_to_do(author: pytest.P
         (
             "end_of_the_script",
             {},
-            "make cannot be sent to another process (Can't pickle ",
+            "make cannot be sent to another process (",
         ),
     ],
 )

@@ -209,7 +209,7 @@ class Background:
                     self._delivery.failed += self._moving
                     self._ended, self._moving = self._ended + self._moving, 0
             if self._orphaned:
-                self._sink.close(0)
+                self._sink.close(END_S)
 
     def _sleep(self) -> None:
         self._alarm = self._size // 2

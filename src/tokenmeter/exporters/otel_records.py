@@ -16,7 +16,8 @@ EVENT_NAME = "tokenmeter.event"
 _MAPS = {"tags": "tag", "other_counts": "other"}
 _NAMES = {column: named(column) for column in UsageEvent.__struct_fields__ if column not in _MAPS}
 _ELSEWHERE = ("ts", "trace_id", "span_id")  # a log record has fields of its own for them
-_COLUMNS = tuple(name for name in UsageEvent.__struct_fields__ if name not in _ELSEWHERE)
+# Maps first: of more attributes than a record may have (128) the SDK drops those that came first.
+_COLUMNS = (*_MAPS, *(name for name in _NAMES if name not in _ELSEWHERE))
 
 
 def attributes(event: UsageEvent, columns: Iterable[str] = _COLUMNS) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tokenmeter.testing.conformance.rig import (
     needs_idempotent,
     promise,
 )
-from tokenmeter.testing.conformance.trial import Gate, Trial, placed, until
+from tokenmeter.testing.conformance.trial import Gate, Trial, backed, placed, until
 
 SOON_S = 0.2
 """A deadline that a sink which hangs lets pass."""
@@ -73,6 +73,7 @@ def flush_keeps_its_deadline(rig: Rig) -> None:
             "an end for every event",
             "return or raise when the sink answers",
         )
+        trial.join_workers()
 
 
 def failing_sink(rig: Rig) -> None:
@@ -98,7 +99,7 @@ def failing_sink(rig: Rig) -> None:
 def outage_that_ends(rig: Rig) -> None:
     """What is handed over while the sink fails arrives when it does no more, once, in order."""
     outage = _outage(rig)
-    with Trial(rig, Background(rig.make())) as trial:
+    with Trial(rig, backed(rig.make())) as trial:
         with outage("fails"):
             trial.export(events(50))
             promise(
@@ -115,7 +116,7 @@ def outage_that_ends(rig: Rig) -> None:
 def sink_that_hangs(rig: Rig) -> None:
     """A sink that does not answer: flush keeps its deadline, what is not there is pending."""
     outage = _outage(rig)
-    with Trial(rig, Background(rig.make()), uncertain=True) as trial:
+    with Trial(rig, backed(rig.make()), uncertain=True) as trial:
         with outage("hangs"):
             trial.export(events(20))
             _check_unflushed(trial)
@@ -132,7 +133,7 @@ def sink_that_hangs(rig: Rig) -> None:
 def close_while_the_sink_hangs(rig: Rig) -> None:
     """A sink that never answers again: close keeps its deadline, and what is lost is counted."""
     outage = _outage(rig)
-    with Trial(rig, Background(rig.make()), uncertain=True) as trial:
+    with Trial(rig, backed(rig.make()), uncertain=True) as trial:
         with outage("hangs"):
             trial.export(events(20))
             trial.close(SOON_S)
@@ -149,6 +150,7 @@ def close_while_the_sink_hangs(rig: Rig) -> None:
             "an end for every event",
             "give every call to the sink a time-out of some seconds",
         )
+        trial.join_workers()
 
 
 def _retried(rig: Rig, fault: Fault) -> None:

@@ -31,14 +31,18 @@ _GLANCE_S = 0.001
 
 def placed(exporter: Exporter, **settings: Any) -> Exporter:
     """Put an exporter where it belongs: in line, or away from the caller where it wants that."""
-    wants = getattr(exporter, "in_background", False)
-    return Background(exporter, **settings) if wants else exporter
+    return backed(exporter, **settings) if getattr(exporter, "in_background", False) else exporter
+
+
+def backed(exporter: Exporter, **settings: Any) -> Exporter:
+    """Put an exporter behind a `Background`, unless it is one."""
+    return exporter if isinstance(exporter, Background) else Background(exporter, **settings)
 
 
 def in_line_and_not(rig: Rig, **settings: Any) -> Iterator[Exporter]:
     """Give an exporter where it belongs, and then another one behind a `Background`."""
     yield placed(rig.make(), **settings)
-    yield Background(rig.make(), **settings)
+    yield backed(rig.make(), **settings)
 
 
 class Trial:
@@ -61,11 +65,13 @@ class Trial:
         self.sink = Sink(placed(rig.make()) if exporter is None else exporter, Guard())
         self.given: list[UsageEvent] = []
         self._complaints: list[str] = []
+        self._before: list[threading.Thread] = []
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         self._watcher.start()
+        self._before = threading.enumerate()
         return self
 
     def __exit__(
@@ -103,6 +109,11 @@ class Trial:
     def account(self) -> Account:
         """Say what became of the events, which is to be had at any moment."""
         return patiently(self.sink.account, "account()")
+
+    def join_workers(self) -> None:
+        """Wait for the threads that were started in the trial: one of them may be closing."""
+        threads = [each for each in threading.enumerate() if each not in self._before]
+        joined(threads, "close(): a thread of it goes on")
 
     # what arrived
 

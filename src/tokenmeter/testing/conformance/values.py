@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from tokenmeter.event import UsageEvent
-from tokenmeter.exporters.background import Background
 from tokenmeter.testing.conformance.given import BEGAN, bare, event, events, new_id
 from tokenmeter.testing.conformance.rig import BrokenError, Check, Rig, promise
-from tokenmeter.testing.conformance.trial import Trial, ident, in_line_and_not
+from tokenmeter.testing.conformance.trial import Trial, backed, ident, in_line_and_not
 
 MEGABYTE = 1_000_000
 
@@ -123,7 +122,7 @@ def clock_going_backwards(rig: Rig) -> None:
 def ids_that_repeat(rig: Rig) -> None:
     """An answer that was fetched twice has one id: its neighbours arrive, and it does, once."""
     first, second, last = events(3)
-    with Trial(rig, Background(rig.make(), retry_s=0)) as trial:
+    with Trial(rig, backed(rig.make(), retry_s=0)) as trial:
         trial.export([first, second, second, last])
         trial.flush()
         trial.export([second])
