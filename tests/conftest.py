@@ -1,4 +1,7 @@
-"""What all tests share: ``HYPOTHESIS_PROFILE=fuzz`` tries many more examples of each property."""
+"""What all tests share: how many examples of each property are tried.
+
+``HYPOTHESIS_PROFILE=fuzz``: many more; ``few``: so many as show that it runs at all.
+"""
 
 import os
 
@@ -7,5 +10,6 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "fuzz", max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck)
 )
+settings.register_profile("few", max_examples=10, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)

@@ -139,7 +139,6 @@ def test_each_of_several_has_its_own_account_and_none_harms_the_others() -> None
     sink, slow = Kept(), Batches()
     tee = Tee(broken, sink, Background(slow, sigterm=False))
     assert recorded(tee) == {
-        "Tee": Account(captured=6, exported=6),
         "broken": Account(captured=6, failed=6),
         "Kept": Account(captured=6, exported=6),
         "Batches": Account(captured=6, exported=6),

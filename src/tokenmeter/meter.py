@@ -80,7 +80,8 @@ class NotUnderstood(NamedTuple):
 class Meter:
     """Observe model calls and hand an event of each to the exporters.
 
-    Most programs use the default meter through the functions of the package; a test makes its own.
+    Most programs use the default meter through the functions of the package; a test makes its own,
+    and keeps it: one that nobody holds any more is not told of the end of the process.
 
     Args:
         exporters: Names (``"jsonl:usage.jsonl"``, ``"stdout"``, ``"memory"``), tables

@@ -136,9 +136,14 @@ def loss(name: str, account: Account) -> list[str]:
 
 
 def lineage(sink: Sink) -> Iterator[Sink]:
-    """Give a sink and, after it, those that its exporter hands events on to."""
-    yield sink
-    for branch in getattr(sink.exporter, "branches", ()):
+    """Give a sink and, after it, those that its exporter hands events on to.
+
+    One that does nothing else has no account of its own to give.
+    """
+    branches: Sequence[Sink] = getattr(sink.exporter, "branches", ())
+    if not branches or hasattr(sink.exporter, "account"):
+        yield sink
+    for branch in branches:
         yield from lineage(branch)
 
 

@@ -161,7 +161,7 @@ class Through:
 
 
 class Tee:
-    """Hand each event to several exporters, each of which has an account of its own.
+    """Hand each event to several exporters, each of which has an account of its own; it has none.
 
     One that fails keeps nothing from the others. To have one of them wait and try again, give it a
     `Background` of its own.
