@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from tokenmeter import ConfigurationError, Meter, UsageEvent
+from tokenmeter import BusyError, ConfigurationError, Meter, UsageEvent
 from tokenmeter.errors import RejectedError
 from tokenmeter.exporters import otel_names as names
 from tokenmeter.exporters.otel import Otel
@@ -183,7 +183,7 @@ def test_the_accounts_of_the_meter_are_sent_along(telemetry: Telemetry) -> None:
 
 def test_no_event_is_said_to_be_exported_before_there_is_a_provider() -> None:
     exporter = Otel()
-    with pytest.raises(ConfigurationError, match="OpenTelemetry has no MeterProvider"):
+    with pytest.raises(BusyError, match="OpenTelemetry has no MeterProvider"):
         exporter.batch([event(**CALL)])
     assert exporter.account() == Account()
 

@@ -117,7 +117,7 @@ class Otel:
         Whatever can fail comes first, so that a batch which is handed over again adds up once.
 
         Raises:
-            ConfigurationError: OpenTelemetry has no provider yet.
+            BusyError: OpenTelemetry has no provider yet.
             ConnectionError: Log records did not arrive.
             RejectedError: These events hold what cannot be measured; the others were recorded.
         """

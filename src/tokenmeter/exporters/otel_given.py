@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tokenmeter.errors import ConfigurationError
+from tokenmeter.errors import BusyError, ConfigurationError
 from tokenmeter.exporters.otel_names import CONVENTIONS
 from tokenmeter.sinks import Account
 
@@ -85,11 +85,11 @@ class Given:
         """Give the meter of the provider.
 
         Raises:
-            ConfigurationError: There is no provider yet, so that what is recorded would be lost.
+            BusyError: There is no provider yet, so that what is recorded would be lost.
         """
         provider = self._current()
         if type(provider).__name__ == "_ProxyMeterProvider":
-            raise ConfigurationError(
+            raise BusyError(
                 "OpenTelemetry has no MeterProvider: call opentelemetry.metrics."
                 "set_meter_provider(…), or configure(exporters=['otlp']) instead of 'otel'"
             )
