@@ -8,7 +8,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "fuzz", max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck)
+    "fuzz", max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.register_profile("few", max_examples=10, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
