@@ -41,7 +41,7 @@ class Receiver:
         self.batches: dict[str, int] = {}
         handler = type("Handler", (_Handler,), {"receiver": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
+        self._http.daemon_threads = False  # so that closing waits for them
         self.port = self._http.server_port
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
 
@@ -59,6 +59,7 @@ class Receiver:
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
+        self._rows.close()
 
     def next_step(self, sender: str) -> str:
         """Say what becomes of the next request of a sender."""
