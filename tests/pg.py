@@ -6,6 +6,7 @@ by an unprivileged user, because PostgreSQL refuses root.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 USERS = ("postgres", "nobody")
@@ -42,11 +44,19 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._numbers = itertools.count()
         self._bin = binaries()
         self._as = {} if (user := unprivileged()) is None else as_user(user)
 
     def dsn(self, database: str = "postgres", user: str = "ledger") -> str:
         return f"postgresql://{user}@/{database}?host={self.folder}"
+
+    def database(self) -> str:
+        """Make a database of a test's own, and say how to reach it."""
+        name = f"t{next(self._numbers)}"
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.dsn(name)
 
     def create(self) -> None:
         self._run("initdb", "-A", "trust", "-U", "ledger", "-N", "-E", "UTF8", "--locale=C")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import itertools
 import json
 import resource
 import threading
@@ -201,18 +200,13 @@ def running() -> Iterator[Server]:
         yield started
 
 
-databases = itertools.count()
-
-
 @pytest.fixture
 def dsn(running: Server) -> str:
-    name = f"t{next(databases)}"
-    with psycopg.connect(running.dsn(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    ledger = Postgres(running.dsn(name))
+    dsn = running.database()
+    ledger = Postgres(dsn)
     ledger.batch([])  # so that there is a table, also before the first event
     ledger.close()
-    return running.dsn(name)
+    return dsn
 
 
 def test_postgres(conformance: Conformance, running: Server, dsn: str) -> None:

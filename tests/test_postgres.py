@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -68,16 +67,9 @@ def running() -> Iterator[Server]:
         yield started
 
 
-numbers = itertools.count()
-
-
 @pytest.fixture
 def dsn(running: Server) -> str:
-    """A database of the test's own."""
-    name = f"t{next(numbers)}"
-    with psycopg.connect(running.dsn(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return running.dsn(name)
+    return running.database()
 
 
 @pytest.fixture
