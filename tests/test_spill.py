@@ -34,6 +34,17 @@ def test_what_was_written_is_taken_in_order_and_nothing_stays(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_was_read_to_its_end_is_gone_while_the_process_goes_on(tmp_path: Path) -> None:
+    spill = Spill(tmp_path, "x")
+    for n in range(3):
+        spill.write(event(n))
+        assert numbers(spill.take(9)) == [n]
+        spill.done(1)
+        assert spill.take(9) == []
+        assert list(tmp_path.iterdir()) == []
+    spill.close()
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "a b/c")
     spill.write(event(1))

@@ -310,6 +310,7 @@ class Background:
         with passing_through():
             while time.monotonic() < deadline and self._step():
                 pass
+        self._delivery.stop(float("inf"))  # a worker that can be started later has all its time
 
     def close(self, timeout: float = END_S) -> None:
         """Deliver what waits, in at most ``timeout`` seconds, and close the exporter.

@@ -167,6 +167,8 @@ class Spill:
         """Give the next events, at most ``limit``; say with `done` what became of them."""
         while self._old and not self._old[0].waiting:
             self._old.popleft().close()
+        if self._own is not None and not self._own.waiting:  # the next outage begins another one
+            self._let_go()
         self._taken_from = self._old[0] if self._old else self._own
         return [] if self._taken_from is None else self._taken_from.take(limit)
 
@@ -174,6 +176,12 @@ class Spill:
         """Note that the first so many of those taken have their end; the others wait again."""
         if self._taken_from is not None:
             self._taken_from.done(count)
+
+    def _let_go(self) -> None:
+        if self._own is not None and self._write is not None:
+            self._write.close()
+            self._own.close()
+        self._own = self._write = None
 
     def close(self) -> None:
         """Let go of the files; what waits is for the next process."""
