@@ -84,7 +84,7 @@ def test_a_call_becomes_one_whole_event(events: list[UsageEvent], wire: Wire) ->
     client = meter.wrap(wire.client(wire.answer(chat(service_tier="flex"))))
     with tokenmeter.attribute(user="ada", team="core", task="T-1", agent="planner", tier="gold"):
         wire.send(client)
-    [event] = events
+    event, run = events
     assert event == UsageEvent(
         kind="call",
         event_id=event.event_id,
@@ -112,6 +112,8 @@ def test_a_call_becomes_one_whole_event(events: list[UsageEvent], wire: Wire) ->
         team="core",
         task="T-1",
         agent="planner",
+        run_id=run.event_id,
+        depth=0,
         tags={"tier": "gold"},
         host=socket.gethostname(),
         pid=os.getpid(),

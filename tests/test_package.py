@@ -78,7 +78,8 @@ ROOMS = [
     {"event", "errors", "near"},
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
-     "call", "wire", "functions", "tokens", "budget", "surroundings"},
+     "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
+     "watching"},
     {"meter", "metering", "settings", "sinks", "sources", "exporters"},
     {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip

@@ -51,6 +51,7 @@ def test_a_tally_adds_up_calls_and_says_what_is_not_known() -> None:
         "cost_amount": Decimal("0.25"),
         "unpriced": 3,
         "_lock": None,
+        "_forest": None,
     }
     assert tally.total_tokens == 22
     assert str(tally) == (

@@ -3,6 +3,8 @@
 Each ``attribute`` block lays its names over those of the block around it. What is in force where a
 call is made belongs to that call, whoever reads its answer later.
 
+A block that names an agent is a run of it, the child of the run around it.
+
 The blocks in force are a chain of immutable links, so a task or thread that copied the context
 keeps what it copied. Nothing here holds a token of the context variable: a generator may be left
 suspended inside a block, and closed much later, in another context.
@@ -11,29 +13,55 @@ suspended inside a block, and closed much later, in another context.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
+from tokenmeter.runs import InTree, Run, begin
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Block(NamedTuple):
+class Names(Protocol):
+    """What a block says."""
+
+    def over(self, outer: Attribution, in_tree: InTree | None) -> Attribution:
+        """Give what is in force inside; ``in_tree`` is where its own run stands."""
+        ...
+
+
+class Block(msgspec.Struct):
+    """A link of the chain of blocks in force; none of them changes, but for the outermost.
+
+    Attributes:
+        attribution: Whom calls are for that are made here.
+        owner: Who laid it, and who alone takes it away.
+        names: What it says.
+        run: The run that began with it.
+        stays: Whether a generator's own ``with`` laid it, so that it may outlast those below it.
+        outer: The block around it.
+        span: The span of another process from which this was called.
+    """
+
     attribution: Attribution
-    owner: object  # who opened it, and who alone takes it away
-    names: attribute | None
-    stays: bool  # opened by a generator's own `with`, so it may outlast blocks that are below it
-    outer: _Block | None
+    owner: object
+    names: Names | None
+    run: Run | None
+    stays: bool
+    outer: Block | None
+    span: Any = None
 
 
-_OUTERMOST = _Block(NOBODY, None, None, stays=False, outer=None)
+OUTERMOST = Block(NOBODY, None, None, None, stays=False, outer=None)
+"""Where no block is in force: nobody, or whom the whole process is for."""
 
-block: ContextVar[_Block] = ContextVar("tokenmeter_block", default=_OUTERMOST)
+block: ContextVar[Block] = ContextVar("tokenmeter_block", default=OUTERMOST)
 """The innermost block here; ``block.get().attribution`` is whom calls are for."""
 
 
@@ -54,7 +82,9 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         user: The person behind the calls.
         team: The group that answers for the cost.
         task: The piece of work, for example a ticket number.
-        agent: The agent that calls; nested agents form a path, ``planner/researcher``.
+        agent: The agent that calls. Entering the block begins a run of it, which ends with the
+            block and is an event of its own; nested ones form a tree, and their names a path,
+            ``planner/researcher``.
         conversation: The conversation or session.
         tags: Anything else: strings, numbers or booleans.
 
@@ -68,7 +98,7 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
     ('ada', 'T-2', {'tier': 'gold'})
     """
 
-    __slots__ = ("_names", "_tags")
+    __slots__ = ("_agent", "_conversation", "_runs", "_tags", "_task", "_team", "_user")
 
     def __init__(
         self,
@@ -80,54 +110,86 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         conversation: str | None = None,
         **tags: TagValue,
     ) -> None:
-        names = {
-            "user": user,
-            "team": team,
-            "task": task,
-            "agent": agent,
-            "conversation": conversation,
-        }
-        self._names = {name: value for name, value in names.items() if value is not None}
-        self._tags = tags
-        for name, value in self._names.items():
-            if not (value and _is_text(value)):
-                raise ConfigurationError(
-                    f"attribute({name}=…) takes a non-empty string, got {value!r}"
-                )
-        for name, tag in tags.items():
-            if not (_is_text(tag) or isinstance(tag, int | float)):
-                raise ConfigurationError(
-                    f"attribute({name}=…) is a tag and takes a string, a number or a boolean, "
-                    f"got {tag!r}"
-                )
+        self._user = user if user is None else _text("user", user)
+        self._team = team if team is None else _text("team", team)
+        self._task = task if task is None else _text("task", task)
+        self._agent = agent if agent is None else _text("agent", agent)
+        self._conversation = (
+            conversation if conversation is None else _text("conversation", conversation)
+        )
+        self._tags = _tags(tags) if tags else None
+        self._runs: list[Run] = []  # that are open, because a block may be left anywhere
 
     def __enter__(self) -> Self:
-        stays = bool(sys._getframe(1).f_code.co_flags & _GENERATES)  # pyright: ignore[reportPrivateUsage]
-        block.set(_laid(self, self, block.get(), stays=stays))
+        stays = sys._getframe(1).f_code.co_flags & _GENERATES != 0  # pyright: ignore[reportPrivateUsage]
+        outer, run = block.get(), None
+        if self._agent is not None:
+            run = begin(self._agent, outer.attribution, in_generator=stays)
+            self._runs.append(run)
+        block.set(_laid(self, self, run, outer, stays=stays))
         return self
 
-    def __exit__(self, *_exc: object) -> None:
-        block.set(_without(self, block.get()))
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        here = block.get()
+        run = here.run
+        if here.owner is self:
+            block.set(here.outer or OUTERMOST)
+        else:
+            left, run = _without(self, here)
+            block.set(left)
+        if self._agent is not None:
+            self._left(run, exc)
 
-    def _over(self, outer: Attribution) -> Attribution:
-        changes: dict[str, Any] = dict(self._names)
-        if "user" in changes:
-            changes["user_origin"] = "explicit"
-        if outer.agent is not None and "agent" in changes:
-            changes["agent"] = f"{outer.agent}/{changes['agent']}"
-        if self._tags:
-            changes["tags"] = Tags({**(outer.tags or {}), **self._tags})
-        return msgspec.structs.replace(outer, **changes)
+    def _left(self, run: Run | None, exc: BaseException | None) -> None:
+        """End a run; the latest one where its block was left in another context."""
+        with suppress(IndexError, ValueError):
+            if run is None:
+                run = self._runs.pop()
+            else:
+                self._runs.remove(run)
+            run.left(exc)
+
+    def over(
+        self,
+        outer: Attribution,
+        in_tree: InTree | tuple[str | None, str | None, str | None, int | None] | None,
+    ) -> Attribution:
+        """Give what is in force inside; by position, in the order of the schema, for speed."""
+        user, origin = outer.user, outer.user_origin
+        if self._user is not None:
+            user, origin = self._user, "explicit"
+        if in_tree is None:
+            in_tree = (outer.agent, outer.run_id, outer.parent_run_id, outer.depth)
+        return Attribution(
+            user,
+            origin,
+            outer.team if self._team is None else self._team,
+            outer.task if self._task is None else self._task,
+            *in_tree,
+            outer.conversation if self._conversation is None else self._conversation,
+            outer.tags if self._tags is None else _merged(outer.tags, self._tags),
+        )
 
     def __call__(self, function: F) -> F:
         """Decorate a function so that its body runs inside the block.
 
+        Each call of it is a run of the agent, if one is named; a generator is one run from its
+        creation to its end, unless nobody reads it.
+
         Raises:
             ConfigurationError: It is not a function; of a class, decorate the methods.
         """
-        from tokenmeter.functions import inside
+        from tokenmeter.functions import decorated, is_generating
 
-        return inside(lambda: _Stints(self), function)
+        many = is_generating(function)
+        return decorated(
+            "attribute(...)", function, lambda _args, _kwargs: _Stints(self, self._agent, many=many)
+        )
 
 
 class _Stints:
@@ -137,35 +199,73 @@ class _Stints:
     and laid again when it goes on; so its consumer never sees them.
     """
 
-    __slots__ = ("_laid",)
+    __slots__ = ("_laid", "_many", "_run")
 
-    def __init__(self, names: attribute) -> None:
-        self._laid: tuple[tuple[attribute, object, bool], ...] = ((names, self, False),)
+    def __init__(self, names: Names, agent: str | None, *, many: bool) -> None:
+        self._run = None
+        if agent is not None:
+            self._run = begin(agent, block.get().attribution, in_generator=many)
+        self._laid: tuple[Block, ...] = (
+            Block(NOBODY, self, names, self._run, stays=False, outer=None),
+        )
+        self._many = many
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         here = block.get()
-        for names, owner, stays in self._laid:
-            here = _laid(names, owner, here, stays=stays)
+        for laid in self._laid:
+            here = _again(laid, here)
         block.set(here)
+        return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
         found = _down_to(self, block.get())
         if found:
-            self._laid = tuple((b.names, b.owner, b.stays) for b in reversed(found) if b.names)
-            block.set(found[-1].outer or _OUTERMOST)
+            self._laid = tuple(reversed(found))
+            block.set(found[-1].outer or OUTERMOST)
+        if self._run is not None:
+            self._left(self._run, exc)
+
+    def _left(self, run: Run, exc: BaseException | None) -> None:
+        if self._many and isinstance(exc, StopIteration | StopAsyncIteration):
+            run.left(None)
+        elif exc is not None or not self._many:
+            run.left(exc)
+
+    def took(self, value: Any) -> None: ...
+
+    def dropped(self, *, unread: bool) -> None:
+        if self._run is not None and unread:
+            self._run.forget()
+        elif self._run is not None:
+            self._run.dropped()
 
 
 _GENERATES = 0x20 | 0x200  # inspect.CO_GENERATOR and CO_ASYNC_GENERATOR, without importing inspect
 
 
-def _laid(names: attribute, owner: object, outer: _Block, *, stays: bool) -> _Block:
-    merged = names._over(outer.attribution)  # pyright: ignore[reportPrivateUsage]
-    return _Block(merged, owner, names, stays, outer)
+def _laid(names: Names, owner: object, run: Run | None, outer: Block, *, stays: bool) -> Block:
+    attribution = names.over(outer.attribution, None if run is None else run.in_tree)
+    if run is not None and run.attribution is NOBODY:
+        run.attribution = attribution
+    return Block(attribution, owner, names, run, stays, outer, outer.span)
 
 
-def _down_to(owner: object, here: _Block | None) -> list[_Block]:
+def _again(laid: Block, outer: Block) -> Block:
+    """Lay a block over another one than that it was laid over."""
+    if laid.names is None:
+        return outer
+    return _laid(laid.names, laid.owner, laid.run, outer, stays=laid.stays)
+
+
+def _down_to(owner: object, here: Block | None) -> list[Block]:
     """Give the blocks from the innermost to the owner's; none when it has none here."""
-    found: list[_Block] = []
+    found: list[Block] = []
     while here is not None:
         found.append(here)
         if here.owner is owner:
@@ -174,27 +274,47 @@ def _down_to(owner: object, here: _Block | None) -> list[_Block]:
     return []
 
 
-def _without(owner: object, here: _Block) -> _Block:
+def _without(owner: object, here: Block) -> tuple[Block, Run | None]:
     """Take the owner's innermost block away; without one, in another context, nothing.
 
     What stands above it was opened later and not closed. If that was by a generator that is
     suspended now, it must not outlast this block. If this block is the one a generator left behind,
-    what was opened since is no part of it and stays.
+    what was opened since is no part of it and stays. Gives what is left and the run of the block.
     """
     found = _down_to(owner, here)
     if not found:
-        return here
+        return here, None
     gone = found.pop()
-    left = gone.outer or _OUTERMOST
+    left = gone.outer or OUTERMOST
     for above in reversed(found):
-        if above.names is not None and (gone.stays or not above.stays):
-            left = _laid(above.names, above.owner, left, stays=above.stays)
-    return left
+        if gone.stays or not above.stays:
+            left = _again(above, left)
+    return left, gone.run
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str) and value and _is_text(value):
+        return value
+    raise ConfigurationError(f"attribute({name}=…) takes a non-empty string, got {value!r}")
+
+
+def _tags(tags: dict[str, TagValue]) -> dict[str, TagValue]:
+    for name, tag in tags.items():
+        if not (_is_text(tag) or isinstance(tag, int | float)):
+            raise ConfigurationError(
+                f"attribute({name}=…) is a tag and takes a string, a number or a boolean, "
+                f"got {tag!r}"
+            )
+    return tags
+
+
+def _merged(outer: Mapping[str, TagValue] | None, inner: Mapping[str, TagValue]) -> Tags:
+    return Tags({**outer, **inner} if outer else inner)
 
 
 def _is_text(value: object) -> bool:
     """Say whether a value is a string that can be written: one without lone surrogates."""
     try:
-        return isinstance(value, str) and bool(value.encode() or True)
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
     except UnicodeEncodeError:
         return False

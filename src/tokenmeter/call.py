@@ -7,75 +7,30 @@ when it is closed it says one `UsageEvent`. This is the path of every call, so i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import astuple
 
-from tokenmeter import attribution
 from tokenmeter.answers import Answers
+from tokenmeter.attribution import block
 from tokenmeter.dialects import UNREADABLE, Asked, Dialect, Reading
 from tokenmeter.dialects.fields import decode
 from tokenmeter.estimating import Bytes, Evidence, Kept, Room, filled, wanted
-from tokenmeter.event import HOST, NOTHING, SCHEMA, Cost, Provenance, Status, UsageEvent
+from tokenmeter.event import HOST, NOTHING, SCHEMA, Cost, Provenance, UsageEvent, timestamp
 from tokenmeter.guard import Guard
 from tokenmeter.ids import EventIds, derived_id
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route
+from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, span_context, span_ids
 from tokenmeter.tokens.tokenizers import Tokenizers
+from tokenmeter.watching import Watcher, in_force
 from tokenmeter.wire import body as bodies
 from tokenmeter.wire.claim import claimed
 
-Watcher = Callable[[UsageEvent], object]
-"""Sees the events of calls. One that has a method ``defer`` is handed the jobs that estimate them:
-it returns whether it took one, and runs it later, ``job(concede=True)`` to have no estimate."""
-
-_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("tokenmeter_watchers", default=())
-
-
-@contextmanager
-def watching(watcher: Watcher) -> Generator[None]:
-    """Show the events of the calls made inside to the watcher."""
-    watch(watcher)
-    try:
-        yield
-    finally:
-        unwatch(watcher)
-
-
-def watch(watcher: Watcher) -> None:
-    """Begin to show the events of the calls made here to the watcher."""
-    _watchers.set((*_watchers.get(), watcher))
-
-
-def unwatch(watcher: Watcher) -> None:
-    """Show calls made from here on to the watcher no more."""
-    _watchers.set(tuple(w for w in _watchers.get() if w is not watcher))
-
-
-def watchers() -> tuple[Watcher, ...]:
-    """Give the watchers in force here."""
-    return _watchers.get()
-
-
-class End(NamedTuple):
-    """How a call ended, as the seam saw it."""
-
-    status: Status
-    error_type: str | None = None
-    unsent: bool = False  # nothing reached the provider, so nothing can have been used
-
-
-COMPLETED = End("completed")
-ABANDONED = End("abandoned")
 _ENDED_EARLY = End("failed", "stream_ended_early")
-_LEAVING = {"CancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt", "SystemExit"}
-"""Exceptions by which a caller leaves, by name: asyncio and trio are not imported for them."""
 
 
 class Reader(Protocol):
@@ -168,9 +123,10 @@ class Call:
     def __init__(self, desk: Desk, route: Route) -> None:
         self._desk = desk
         self._route = route
-        self._attribution = attribution.block.get().attribution
-        self._watchers = _watchers.get()
-        self._span = span_context()
+        here = block.get()
+        self._attribution = here.attribution
+        self._watchers = in_force.get()
+        self._span = span_context(here.span)
         self._once = [None]
         self._asked = _NOTHING
         self._attempt: int | None = None
@@ -514,12 +470,6 @@ def _asked(dialect: Dialect, body: bytes) -> Asked:
         return _NOTHING  # not JSON: somebody else's format
 
 
-def timestamp(ts_ns: int) -> datetime:
-    """Give a time in UTC whose text always has six decimals, so that text sorts as time."""
-    ts = datetime.fromtimestamp(ts_ns / 1e9, UTC)
-    return ts if ts.microsecond else ts.replace(microsecond=1)
-
-
 def _missing_end(reading: Reading) -> tuple[End, Reading]:
     """Judge an event stream that ended without its terminal event.
 
@@ -528,9 +478,3 @@ def _missing_end(reading: Reading) -> tuple[End, Reading]:
     if reading.finish_reasons:
         return COMPLETED, msgspec.structs.replace(reading, final=True)
     return _ENDED_EARLY, reading
-
-
-def end_by(exc: BaseException) -> End:
-    """Say how a call ended that an exception left: abandoned by its caller, or failed."""
-    name = type(exc).__name__
-    return ABANDONED if name in _LEAVING else End("failed", name)

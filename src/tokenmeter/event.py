@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NoReturn
 
@@ -34,6 +34,12 @@ Status = Literal[
     "completed", "failed", "abandoned", "refused",  # calls and runs
     "accepted", "rejected", "revoked",  # outcomes, which may also be abandoned
 ]  # fmt: skip
+
+
+def timestamp(ts_ns: int) -> datetime:
+    """Give nanoseconds since 1970 in UTC; its text always has six decimals, so it sorts as time."""
+    ts = datetime.fromtimestamp(ts_ns / 1e9, UTC)
+    return ts if ts.microsecond else ts.replace(microsecond=1)
 
 
 class Tags(dict[str, TagValue]):

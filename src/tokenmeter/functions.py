@@ -23,19 +23,6 @@ _BoundFunctionWrapper: Any = wrapt.BoundFunctionWrapper
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Block(Protocol):
-    """What a function runs inside of; entered once, or once for each step of a generator."""
-
-    def __enter__(self) -> object: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> object: ...
-
-
 class Run(Protocol):
     """A block that follows one run of a function."""
 
@@ -55,40 +42,6 @@ class Run(Protocol):
     def dropped(self, *, unread: bool) -> None:
         """See that nobody reads a generator any further, or at all; safe in a finaliser."""
         ...
-
-
-def inside(block: Callable[[], Block], function: F) -> F:
-    """Decorate a function so that its body runs inside a block, one for each call.
-
-    Raises:
-        ConfigurationError: It is not a function.
-    """
-    return decorated("attribute(...)", function, lambda _args, _kwargs: _Inside(block()))
-
-
-class _Inside:
-    """A run that does not care what the function does."""
-
-    __slots__ = ("_block",)
-
-    def __init__(self, block: Block) -> None:
-        self._block = block
-
-    def __enter__(self) -> Self:
-        self._block.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None:
-        self._block.__exit__(kind, exc, trace)
-
-    def took(self, value: Any) -> None: ...
-    def dropped(self, *, unread: bool) -> None: ...
 
 
 class _Bound(_BoundFunctionWrapper):  # type: ignore[misc]
@@ -130,6 +83,12 @@ def decorated(decorator: str, function: F, begin: Begin) -> F:
         return drive(begin, wrapped, args, kwargs)
 
     return cast(F, _Function(function, around))
+
+
+def is_generating(function: Any) -> bool:
+    """Say whether a function is a generator, of either colour."""
+    code = getattr(function, "__func__", function)
+    return inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
 
 
 _METHODS: Any = (classmethod, staticmethod)

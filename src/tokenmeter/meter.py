@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
-from tokenmeter.call import Call, Watcher, watchers, watching
+from tokenmeter.call import Call
 from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.own import installed, load
 from tokenmeter.endings import END_S, care_for
@@ -26,11 +26,13 @@ from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
+from tokenmeter.runs import Run, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
 from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizers
+from tokenmeter.watching import Watcher, watchers, watching
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
@@ -129,6 +131,7 @@ class Meter:
         """What asks streams for their usage; ``None`` where nothing does."""
         self.apply(of_process().given({"exporters": exporters, **options}))
         care_for(self)
+        hear(self)
 
     def configure(
         self, *, exporters: Iterable[Given] | None = None, **options: Unpack[Options]
@@ -271,6 +274,19 @@ class Meter:
         unrouted = [NotUnderstood(*seen, None) for seen in self._router.unrouted]
         return unrouted + [NotUnderstood(*seen, n) for seen, n in self._unread.items()]
 
+    def ran(self, run: Run) -> None:
+        """Say the event of a run of an agent that has ended; for `tokenmeter.runs`."""
+        if self._enabled:
+            self.emit(run.event(self.place, self.pid), run.watchers)
+
+    def later(self, job: Callable[[], object]) -> None:
+        """Have the worker do something; safe in a finaliser."""
+        self.pending.put(job)
+
+    def expect_later(self) -> None:
+        """Have the worker running, because `later` may follow."""
+        self.pending.start()
+
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
         self.guard.run("the totals", self.totals.add, event)
@@ -310,12 +326,17 @@ class Meter:
         return done and all(flushed)
 
     def shutdown(self, timeout: float = WAIT_S) -> bool:
-        """End open streams as abandoned, flush and close; the meter passes through afterwards."""
+        """End open streams as abandoned, flush and close; the meter passes through afterwards.
+
+        Runs of agents that are open are abandoned too, as far as this meter's exporters hear.
+        """
         deadline = time.monotonic() + timeout
-        self._enabled = False
+        was_enabled, self._enabled = self._enabled, False
         for call in list(self.open_calls):
             call.released()
         done = self.pending.drain(timeout)
+        for run in still_open() if was_enabled else ():
+            self.emit(run.event(self.place, self.pid), run.watchers)
         self.pending.stop()
         sinks, self._sinks, self._attached = self._sinks, (), ()
         self.settings = self.settings.without_exporters()

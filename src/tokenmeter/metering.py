@@ -13,15 +13,16 @@ from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, overload
 
 from msgspec.structs import replace
 
-from tokenmeter.call import Call, unwatch, watch
+from tokenmeter.call import Call
 from tokenmeter.dialects import UNREADABLE, Asked, Reading, objects
 from tokenmeter.dialects.content import Answer, Piece, Prompt
 from tokenmeter.dialects.objects import Objects
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import NOTHING, Usage, UsageEvent
-from tokenmeter.functions import Run, decorated
+from tokenmeter.functions import Run, decorated, is_generating
 from tokenmeter.meter import Meter, default
 from tokenmeter.providers import Route
+from tokenmeter.watching import unwatch, watch
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -129,8 +130,7 @@ class _Seam:
         sources: _Sources,
         meter: Meter | None,
     ) -> None:
-        code = getattr(function, "__func__", function)
-        self.many = inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code)
+        self.many = is_generating(function)
         self.name = getattr(function, "__qualname__", type(function).__qualname__)
         self.dialect = route.dialect
         self.sources = sources

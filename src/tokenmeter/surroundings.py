@@ -13,11 +13,17 @@ from urllib.parse import unquote
 NO_SPAN: tuple[None, None] = (None, None)
 
 
-def span_context() -> Any:
-    """Give the context of the current span, or ``None``; called for each call, so it is cheap."""
+def span_context(remote: Any = None) -> Any:
+    """Give the context of the current span, or else ``remote``; called for each call, so cheap.
+
+    ``remote`` is the span of another process from which this was called.
+    """
     trace = sys.modules.get("opentelemetry.trace")
     current = getattr(trace, "get_current_span", None)  # absent while the module is imported
-    return None if current is None else current().get_span_context()
+    if current is None:
+        return remote
+    here = current().get_span_context()
+    return here if remote is None or here.is_valid else remote
 
 
 def span_ids(span: Any) -> tuple[str, str] | tuple[None, None]:

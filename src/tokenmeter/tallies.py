@@ -5,8 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from tokenmeter.event import UsageEvent
+
+if TYPE_CHECKING:
+    from tokenmeter.trees import Forest, Tree
+
+
+COUNTED = (
+    "calls", "attempts", "failed", "abandoned", "input_tokens", "output_tokens",
+    "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "unknown", "estimated",
+    "partial", "cost_amount", "unpriced",
+)  # fmt: skip
+"""What a tally counts, each a number."""
 
 
 class Tally:
@@ -25,6 +37,7 @@ class Tally:
 
     def restart(self) -> None:
         """Begin at zero; a forked child counts its own calls only."""
+        self._forest: Forest | None = None
         self.calls = 0
         """Model calls; retries of one call count once."""
         self.attempts = 0
@@ -54,7 +67,44 @@ class Tally:
         return self.input_tokens + self.output_tokens
 
     def add(self, event: UsageEvent) -> None:
-        """Add one event; anything but a model call is left aside."""
+        """Add one event: a call to the totals, and what belongs to a run to the `tree`."""
+        self.sum_up(event)
+        if event.run_id is not None:
+            self._grow(event)
+
+    def tree(self) -> Tree:
+        """Give the runs of agents and sub-agents, with what each used by itself and in all.
+
+        Print it, or let a notebook show it; with rich installed ``rich.print`` shows it in colour.
+
+        >>> print(Tally().tree())
+        no runs
+        """
+        from tokenmeter.trees import Tree
+
+        roots = () if self._forest is None else self._forest.roots()
+        outside = Tally()
+        with self._lock:  # after the runs: what is added meanwhile is outside for now, not missing
+            outside.include(self)
+        for root in roots:
+            outside.include(root.subtree, times=-1)
+        return Tree(roots, outside)
+
+    def _grow(self, event: UsageEvent) -> None:
+        if self._forest is None:
+            from tokenmeter.trees import Forest
+
+            with self._lock:
+                self._forest = self._forest or Forest()
+        self._forest.add(event)
+
+    def include(self, other: Tally, times: int = 1) -> None:
+        """Add what another tally has counted; its tree is left aside."""
+        for name in COUNTED:
+            setattr(self, name, getattr(self, name) + times * getattr(other, name))
+
+    def sum_up(self, event: UsageEvent) -> None:
+        """Add one event to the totals alone; anything but a model call is left aside."""
         if event.kind != "call":
             return
         provenances = (event.input_provenance, event.output_provenance)
@@ -119,6 +169,8 @@ class Totals:
 
     def add(self, event: UsageEvent) -> None:
         """Add one event to its row; the work is done for some hundred of them together."""
+        if event.kind != "call":
+            return
         self._recent.append(event)
         # Never waiting for the lock: a finaliser may come here inside its own thread's fold.
         if len(self._recent) >= _BATCH and self._lock.acquire(blocking=False):
@@ -139,4 +191,4 @@ class Totals:
             key = (event.user, event.task, event.response_model or event.request_model)
             if key not in self._rows and len(self._rows) >= self._limit:
                 key = OTHERS
-            self._rows.setdefault(key, Tally()).add(event)
+            self._rows.setdefault(key, Tally()).sum_up(event)

@@ -109,8 +109,8 @@ class Groups:
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally()
-        tally.add(event)
-        self._total.add(event)
+        tally.sum_up(event)
+        self._total.sum_up(event)
 
     def _add_fetched(self) -> None:
         for event_id, event in self._fetched.items():
