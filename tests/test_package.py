@@ -79,8 +79,8 @@ ROOMS = [
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
-     "watching"},
-    {"meter", "metering", "settings", "sinks", "sources", "exporters"},
+     "watching", "baggage", "propagation"},
+    {"meter", "metering", "boundaries", "settings", "sinks", "sources", "exporters"},
     {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenmeter.attribution import attribute as attribute
+    from tokenmeter.boundaries import environ_for_child as environ_for_child
+    from tokenmeter.boundaries import extract as extract
+    from tokenmeter.boundaries import inject as inject
     from tokenmeter.diagnosis import Diagnosis as Diagnosis
     from tokenmeter.diagnosis import diagnose as diagnose
     from tokenmeter.errors import BusyError as BusyError
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from tokenmeter.meter import unwrap as unwrap
     from tokenmeter.meter import wrap as wrap
     from tokenmeter.metering import metered as metered
+    from tokenmeter.propagation import ContextExecutor as ContextExecutor
+    from tokenmeter.propagation import propagate as propagate
     from tokenmeter.tallies import Tally as Tally
     from tokenmeter.tokens.counting import Count as Count
     from tokenmeter.tokens.counting import count as count
@@ -47,6 +52,7 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "attribution": ("attribute",),
+    "boundaries": ("environ_for_child", "extract", "inject"),
     "diagnosis": ("Diagnosis", "diagnose"),
     "errors": (
         "BusyError",
@@ -74,6 +80,7 @@ _HOMES = {
         "wrap",
     ),
     "metering": ("metered",),
+    "propagation": ("ContextExecutor", "propagate"),
     "tallies": ("Tally",),
     "tokens.counting": ("Count", "count"),
 }

@@ -24,12 +24,18 @@ import msgspec
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
 from tokenmeter.runs import InTree, Run, begin
+from tokenmeter.surroundings import RemoteSpan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Names(Protocol):
     """What a block says."""
+
+    @property
+    def span(self) -> RemoteSpan | None:
+        """The span from which this was called, where that is another thread or process."""
+        ...
 
     def over(self, outer: Attribution, in_tree: InTree | None) -> Attribution:
         """Give what is in force inside; ``in_tree`` is where its own run stands."""
@@ -46,7 +52,7 @@ class Block(msgspec.Struct):
         run: The run that began with it.
         stays: Whether a generator's own ``with`` laid it, so that it may outlast those below it.
         outer: The block around it.
-        span: The span of another process from which this was called.
+        span: The span of another thread or process from which this was called.
     """
 
     attribution: Attribution
@@ -55,7 +61,7 @@ class Block(msgspec.Struct):
     run: Run | None
     stays: bool
     outer: Block | None
-    span: Any = None
+    span: RemoteSpan | None = None
 
 
 OUTERMOST = Block(NOBODY, None, None, None, stays=False, outer=None)
@@ -154,6 +160,10 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
                 self._runs.remove(run)
             run.left(exc)
 
+    @property
+    def span(self) -> None:
+        """Nothing: a block is where it is."""
+
     def over(
         self,
         outer: Attribution,
@@ -188,11 +198,11 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
 
         many = is_generating(function)
         return decorated(
-            "attribute(...)", function, lambda _args, _kwargs: _Stints(self, self._agent, many=many)
+            "attribute(...)", function, lambda _args, _kwargs: Stints(self, self._agent, many=many)
         )
 
 
-class _Stints:
+class Stints:
     """A block that a function enters for each stretch of its run, a generator for each step.
 
     Blocks that the function itself opened and that are still open when it is left are taken along,
@@ -237,9 +247,11 @@ class _Stints:
         elif exc is not None or not self._many:
             run.left(exc)
 
-    def took(self, value: Any) -> None: ...
+    def took(self, value: Any) -> None:
+        """See what the function returned or yielded."""
 
     def dropped(self, *, unread: bool) -> None:
+        """See that nobody reads a generator any further, or at all; safe in a finaliser."""
         if self._run is not None and unread:
             self._run.forget()
         elif self._run is not None:
@@ -249,11 +261,22 @@ class _Stints:
 _GENERATES = 0x20 | 0x200  # inspect.CO_GENERATOR and CO_ASYNC_GENERATOR, without importing inspect
 
 
+def lay(names: Names, owner: object) -> None:
+    """Lay a block here, for a context manager that is not `attribute`; called by its enter."""
+    stays = sys._getframe(2).f_code.co_flags & _GENERATES != 0  # pyright: ignore[reportPrivateUsage]
+    block.set(_laid(names, owner, None, block.get(), stays=stays))
+
+
+def lift(owner: object) -> None:
+    """Take the owner's innermost block away; without one, in another context, nothing."""
+    block.set(_without(owner, block.get())[0])
+
+
 def _laid(names: Names, owner: object, run: Run | None, outer: Block, *, stays: bool) -> Block:
     attribution = names.over(outer.attribution, None if run is None else run.in_tree)
     if run is not None and run.attribution is NOBODY:
         run.attribution = attribution
-    return Block(attribution, owner, names, run, stays, outer, outer.span)
+    return Block(attribution, owner, names, run, stays, outer, names.span or outer.span)
 
 
 def _again(laid: Block, outer: Block) -> Block:

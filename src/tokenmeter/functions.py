@@ -51,18 +51,18 @@ class _Bound(_BoundFunctionWrapper):  # type: ignore[misc]
         return getattr, (self.__self__, self.__name__)
 
 
-class _Function(_FunctionWrapper):  # type: ignore[misc]
+class Decorated(_FunctionWrapper):  # type: ignore[misc]
     """A decorated function: pickled by its name and copied as itself, as any function is."""
 
     __bound_function_wrapper__ = _Bound
 
-    def __reduce_ex__(self, _protocol: object) -> str:
+    def __reduce_ex__(self, _protocol: object) -> str | tuple[Any, ...]:
         return self.__qualname__  # type: ignore[no-any-return]
 
-    def __copy__(self) -> _Function:
+    def __copy__(self) -> Decorated:
         return self
 
-    def __deepcopy__(self, _memo: object) -> _Function:
+    def __deepcopy__(self, _memo: object) -> Decorated:
         return self
 
 
@@ -70,8 +70,10 @@ Begin = Callable[[tuple[Any, ...], dict[str, Any]], Run | None]
 """Gives what one call, with these arguments, runs in; ``None``: it runs as if undecorated."""
 
 
-def decorated(decorator: str, function: F, begin: Begin) -> F:
+def decorated(decorator: str, function: F, begin: Begin, kind: Any = Decorated) -> F:
     """Decorate a function so that each call of it runs in what ``begin`` gives.
+
+    ``kind`` is the class of what comes back, where it is to be more than a `Decorated`.
 
     Raises:
         ConfigurationError: It is not a function; the message names the decorator.
@@ -82,7 +84,7 @@ def decorated(decorator: str, function: F, begin: Begin) -> F:
     def around(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
         return drive(begin, wrapped, args, kwargs)
 
-    return cast(F, _Function(function, around))
+    return cast(F, kind(function, around))
 
 
 def is_generating(function: Any) -> bool:

@@ -8,18 +8,20 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
+from tokenmeter.attribution import OUTERMOST
+from tokenmeter.baggage import Carried, carried
 from tokenmeter.call import Call
 from tokenmeter.dialects import Dialect
 from tokenmeter.dialects.own import installed, load
 from tokenmeter.endings import END_S, care_for
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.estimating import Room
-from tokenmeter.event import UsageEvent
+from tokenmeter.event import NOBODY, UsageEvent
 from tokenmeter.exporters import Exporter, Given
 from tokenmeter.exporters.named import Named
 from tokenmeter.guard import LIMIT, Guard
@@ -172,6 +174,18 @@ class Meter:
         self.place = place(os.environ)
         self._end(replaced)
         return self
+
+    def go_on(self, environ: Mapping[str, str]) -> None:
+        """Have this process go on in the run that its parent says in ``BAGGAGE``, if it does."""
+        said = self.taken(environ)
+        OUTERMOST.attribution, OUTERMOST.span = said.over(NOBODY, None), said.span
+
+    def taken(self, headers: Mapping[str, str]) -> Carried:
+        """Read headers or variables of another program; what cannot be used of them is counted."""
+        said = self.guard.run("baggage", carried, headers, self.settings.baggage)
+        for reason, members in () if said is None else said.ignored:
+            self.guard.count(f"baggage that was ignored: {reason}", members)
+        return said or Carried()
 
     def attach(self, exporter: Given) -> Undo:
         """Add an exporter that `configure` does not replace; for tools around a program.
@@ -465,7 +479,9 @@ def configure(*, exporters: Iterable[Given] | None = None, **options: Unpack[Opt
     >>> meter = configure(exporters=["memory"])
     """
     meter = default()
-    return meter.apply(meter.settings.given({"exporters": exporters, **options}).read())
+    meter.apply(meter.settings.given({"exporters": exporters, **options}).read())
+    meter.go_on(os.environ)
+    return meter
 
 
 def wrap(client: T) -> T:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import msgspec
 
+from tokenmeter.baggage import ALLOWED
 from tokenmeter.dialects import Dialect, own
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.exporters import Exporter, Given
@@ -45,6 +46,8 @@ class Options(TypedDict, total=False):
             their names: ``{"my-model*": count}``.
         exact_streams: Whether a stream is asked for its usage where the caller did not ask, and
             what comes in addition is taken out before the caller sees it.
+        baggage: What may travel to and from other programs beside ids: ``"user"``, ``"team"``,
+            ``"tags"``. Nothing, unless it is said.
     """
 
     providers: Mapping[str, str] | None
@@ -52,6 +55,7 @@ class Options(TypedDict, total=False):
     estimates: bool | None
     tokenizers: Mapping[str, Tokenizer] | None
     exact_streams: bool | None
+    baggage: Iterable[str] | None
 
 
 class Setting(NamedTuple):
@@ -84,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True):
     estimates: bool = True
     tokenizers: Mapping[str, Tokenizer] = {}
     exact_streams: bool = False
+    baggage: tuple[str, ...] = ()
     origins: Mapping[str, str] = {}
 
     def given(self, options: Mapping[str, Any]) -> Settings:
@@ -212,6 +217,18 @@ def _switch(name: str) -> Callable[[object, str], bool]:
     return checked
 
 
+def _baggage(given: object, place: str) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{place} is a list, such as ['team']; got {given!r}")
+    names = tuple(cast("Iterable[str]", given))
+    for name in names:
+        if name not in ALLOWED:
+            raise ConfigurationError(
+                f"{place}: {name!r} cannot be allowed; {meant(str(name), ALLOWED)}"
+            )
+    return names
+
+
 _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "exporters": _exporters,
     "providers": lambda given, _: providers_checked(given),
@@ -219,4 +236,5 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "estimates": _switch("estimates"),
     "tokenizers": lambda given, _: tokenizers_checked(given),
     "exact_streams": _switch("exact_streams"),
+    "baggage": _baggage,
 }

@@ -118,6 +118,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "providers": _mapping,
     "estimates": _switch,
     "exact_streams": _switch,
+    "baggage": _list,
 }
 """What can be set outside of code, and how its variable is read."""
 

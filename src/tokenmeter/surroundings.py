@@ -13,6 +13,25 @@ from urllib.parse import unquote
 NO_SPAN: tuple[None, None] = (None, None)
 
 
+class RemoteSpan(NamedTuple):
+    """A span of another thread or process: as much of it as its ids, which are numbers here."""
+
+    trace_id: int
+    span_id: int
+    trace_flags: int = 0
+    is_valid: bool = True
+
+
+def remote_span(span: Any) -> RemoteSpan | None:
+    """Give the ids of a span, to be taken elsewhere; ``None`` where there is none.
+
+    >>> remote_span(None)
+    """
+    if span is None or not span.is_valid:
+        return None
+    return RemoteSpan(span.trace_id, span.span_id, int(span.trace_flags))
+
+
 def span_context(remote: Any = None) -> Any:
     """Give the context of the current span, or else ``remote``; called for each call, so cheap.
 

@@ -280,6 +280,8 @@ class _Row:
         began_s = event.ts.timestamp()
         ended_s = began_s + (event.duration_s or 0.0)
         self.own.sum_up(event)
+        if self.run_id is not None:  # what came from another process may not know it
+            self.parent_run_id = self.parent_run_id or event.parent_run_id
         if event.kind == "run" and self.run_id is not None:
             self.user, self.task, self.status = event.user, event.task, event.status
             self.began_s, self.ended_s = began_s, ended_s
