@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.baggage import get_all
@@ -237,6 +237,7 @@ HEADERS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(HEADERS, st.text(), st.sets(st.sampled_from(["user", "team", "tags"])))
 def test_whatever_arrives_never_raises_and_never_leaves_anything_behind(
     header: str, parent: str, allowed: set[str]
@@ -253,6 +254,7 @@ def test_whatever_arrives_never_raises_and_never_leaves_anything_behind(
 NAMES = st.text(min_size=1, max_size=400)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, st.dictionaries(NAMES, NAMES | st.integers() | st.booleans(), max_size=30))
 def test_what_is_sent_can_be_taken_whatever_it_is_called(
     task: str, agent: str, tags: dict[str, Any]

@@ -80,8 +80,9 @@ ROOMS = [
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
      "watching", "baggage", "propagation"},
-    {"meter", "metering", "boundaries", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "compaction", "diagnosis", "ingest", "reports", "notebook", "cli", "testing"},
+    {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
+    {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
+     "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tokenmeter.meter import unwrap as unwrap
     from tokenmeter.meter import wrap as wrap
     from tokenmeter.metering import metered as metered
+    from tokenmeter.outcomes import outcome as outcome
+    from tokenmeter.outcomes import task as task
     from tokenmeter.propagation import ContextExecutor as ContextExecutor
     from tokenmeter.propagation import propagate as propagate
     from tokenmeter.tallies import Tally as Tally
@@ -80,6 +82,7 @@ _HOMES = {
         "wrap",
     ),
     "metering": ("metered",),
+    "outcomes": ("outcome", "task"),
     "propagation": ("ContextExecutor", "propagate"),
     "tallies": ("Tally",),
     "tokens.counting": ("Count", "count"),

@@ -1,0 +1,180 @@
+"""Outcomes: what became of a task, and who or what says so.
+
+An outcome is a statement, made at a time, in an event of its own; statements may come late, be
+repeated and be revoked. What they add up to, and what was spent on it, is in `settlement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, get_args
+
+from msgspec.structs import astuple, replace
+
+from tokenmeter.attribution import attribute, block, lay, lift
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import HOST, SCHEMA, TagValue, UsageEvent, timestamp
+from tokenmeter.ids import derived_id
+from tokenmeter.meter import default
+from tokenmeter.near import meant
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Verdict = Literal["accepted", "rejected", "revoked", "abandoned"]
+"""What can become of a task. ``revoked`` takes back what was accepted."""
+
+SELF = "self"
+"""The evidence of an outcome for which only whoever did the work vouches."""
+
+
+def outcome(
+    task: str,
+    status: Verdict,
+    *,
+    evidence: str = SELF,
+    reference: str | None = None,
+    ts: datetime | None = None,
+) -> UsageEvent:
+    """Say to the default meter what became of a task; gives the event that says so.
+
+    Args:
+        task: The piece of work, as in ``attribute(task=…)``.
+        status: ``accepted``, ``rejected``, ``revoked`` or ``abandoned``.
+        evidence: Who or what says so: ``ci``, ``review``, ``test``, or a name of your own. It is
+            ``self`` where nothing else is said, and reports count such outcomes apart.
+        reference: What came out of it, for example a merged pull request. One reference is an
+            outcome of one task: whoever claims it first has it.
+        ts: When it was so, with a time zone; now, unless given. A statement that has a time of its
+            own has an id made of what it says, so that saying it again changes nothing.
+
+    Raises:
+        ConfigurationError: A name is empty, there is no such status, or the time has no zone.
+
+    >>> outcome("T-1", "accepted", evidence="ci", reference="pull/7").status
+    'accepted'
+    """
+    given = {"task": task, "status": status, "evidence": evidence, "reference": reference}
+    _check(given, ts)
+    meter = default()
+    now = meter.now_ns()
+    at = timestamp(now) if ts is None else ts
+    event = UsageEvent(
+        kind="outcome",
+        event_id=meter.ids(now) if ts is None else _id(given, ts),
+        schema=SCHEMA,
+        ts=at,
+        status=status,
+        evidence=evidence,
+        reference=reference,
+        service=meter.place.service,
+        environment=meter.place.environment,
+        host=HOST,
+        pid=meter.pid,
+        **_who(task),
+    )
+    meter.record(event)
+    return event
+
+
+def _who(task: str) -> dict[str, Any]:
+    here = replace(block.get().attribution, task=task)
+    return dict(zip(here.__struct_fields__, astuple(here), strict=True))
+
+
+def _id(given: dict[str, str | None], ts: datetime) -> str:
+    return derived_id("outcome", "\0".join(map(str, given.values())), str(ts.timestamp()))
+
+
+def _check(given: dict[str, str | None], ts: datetime | None) -> None:
+    for name, value in given.items():
+        optional = name == "reference" and value is None
+        if not optional and not (isinstance(value, str) and value):
+            raise ConfigurationError(f"outcome({name}=…) takes a non-empty string, got {value!r}")
+    verdicts = get_args(Verdict)
+    if given["status"] not in verdicts:
+        advice = meant(str(given["status"]), verdicts, "statuses")
+        raise ConfigurationError(f"outcome() knows no status {given['status']!r}; {advice}")
+    if ts is not None and ts.tzinfo is None:
+        raise ConfigurationError(
+            f"outcome(ts=…) takes a time with its zone, such as datetime.now(UTC); got {ts!r}"
+        )
+
+
+class task:  # noqa: N801 - reads as a noun, in `with` and as a decorator
+    """Say which task the calls inside are for, and then what became of it.
+
+    A context manager, and a decorator, as `attribute` is. Leaving the block says nothing about the
+    task: only the methods do, inside of the block or later.
+
+    Args:
+        name: The piece of work, for example a ticket number.
+        user: The person behind the calls.
+        team: The group that answers for the cost.
+        conversation: The conversation or session.
+        tags: Anything else: strings, numbers or booleans.
+
+    Raises:
+        ConfigurationError: A name is not a non-empty string, or a tag is not a plain value.
+
+    >>> with task("ABC-12") as t:
+    ...     event = t.accept(evidence="ci", reference="pull/7")
+    >>> event.task, event.status, event.evidence
+    ('ABC-12', 'accepted', 'ci')
+    """
+
+    __slots__ = ("_names", "name")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        user: str | None = None,
+        team: str | None = None,
+        conversation: str | None = None,
+        **tags: TagValue,
+    ) -> None:
+        if name is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError("task(name) takes a non-empty string, got None")
+        self._names = attribute(user=user, team=team, task=name, conversation=conversation, **tags)
+        self.name = name
+
+    def __enter__(self) -> Self:
+        lay(self._names, self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        lift(self)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function so that its body runs inside the block.
+
+        Raises:
+            ConfigurationError: It is not a function.
+        """
+        return self._names(function)
+
+    def accept(self, *, evidence: str = SELF, reference: str | None = None) -> UsageEvent:
+        """Say that the task was accepted; see `outcome`."""
+        return self._say("accepted", evidence, reference)
+
+    def reject(self, *, evidence: str = SELF, reference: str | None = None) -> UsageEvent:
+        """Say that the task was rejected; see `outcome`."""
+        return self._say("rejected", evidence, reference)
+
+    def revoke(self, *, evidence: str = SELF, reference: str | None = None) -> UsageEvent:
+        """Take back that the task was accepted; see `outcome`."""
+        return self._say("revoked", evidence, reference)
+
+    def abandon(self, *, evidence: str = SELF, reference: str | None = None) -> UsageEvent:
+        """Say that the task was given up; see `outcome`."""
+        return self._say("abandoned", evidence, reference)
+
+    def _say(self, status: Verdict, evidence: str, reference: str | None) -> UsageEvent:
+        return outcome(self.name, status, evidence=evidence, reference=reference)
