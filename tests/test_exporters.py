@@ -18,7 +18,8 @@ from tokenmeter.exporters.stdout import Stdout, line
 
 def event(**more: Any) -> UsageEvent:
     ts = datetime(2026, 11, 22, 9, 8, 7, tzinfo=UTC)
-    return UsageEvent(kind="call", event_id="x", schema=1, ts=ts, **more)
+    columns = {"kind": "call", "event_id": "x", "schema": 1, "ts": ts, **more}
+    return UsageEvent(**columns)
 
 
 def test_a_name_makes_its_exporter(tmp_path: Path) -> None:
@@ -114,6 +115,16 @@ def test_each_event_is_one_write_and_flush_flushes() -> None:
         (
             {"status": "completed", "input_provenance": "unknown", "output_provenance": "unknown"},
             "09:08:07 - -: ? in, ? out, completed",
+        ),
+        (
+            {"kind": "run", "status": "failed", "error_type": "ValueError", "duration_s": 2,
+             "agent": "planner/critic"},
+            "09:08:07 run failed (ValueError) in 2.00 s (agent=planner/critic)",
+        ),
+        (
+            {"kind": "outcome", "status": "accepted", "task": "T-1", "evidence": "ci",
+             "reference": "pull/7"},
+            "09:08:07 outcome accepted (task=T-1 evidence=ci reference=pull/7)",
         ),
     ],
 )  # fmt: skip

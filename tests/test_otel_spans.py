@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 from openai import OpenAI
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -162,6 +163,13 @@ def test_a_span_that_is_not_the_one_of_the_call_is_left_alone(traces: Traces) ->
             spans(event)
     spans(event)
     assert traces["other"] == traces["mine"] == {}
+
+
+def test_only_calls_are_said_on_it(traces: Traces) -> None:
+    with traces.tracer.start_as_current_span("work") as span:
+        for kind in ("run", "outcome"):
+            OtelSpans()(structs.replace(made_in(span, agent="a"), kind=kind))
+    assert traces["work"] == {}
 
 
 def test_a_span_that_is_not_recorded_is_left_alone() -> None:

@@ -46,7 +46,9 @@ class OtelSpans:
         self._sums: MutableMapping[Any, dict[str, Any]] = WeakKeyDictionary()
 
     def __call__(self, event: UsageEvent) -> None:
-        """Say it on the span."""
+        """Say it on the span, if it is a call."""
+        if event.kind != "call":
+            return
         from opentelemetry.trace import get_current_span
 
         span = get_current_span()

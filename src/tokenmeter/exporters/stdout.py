@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import UsageEvent
+from tokenmeter.event import Kind, UsageEvent
 
 
 class Stdout:
@@ -45,17 +46,30 @@ def line(event: UsageEvent) -> str:
     ...     output_provenance="partial", user="ada", task="T-1"))
     '00:00:00 openai gpt-5: 12 in, >=3 out, completed in 1.25 s (user=ada task=T-1)'
     """
-    read = _count(event.input_tokens, event.input_provenance)
-    made = _count(event.output_tokens, event.output_provenance)
-    text = f"{event.ts:%H:%M:%S} {event.provider or '-'} {_model(event)}: {read} in, {made} out"
-    text += f", {event.status}"
+    text = f"{event.ts:%H:%M:%S} {_WHATS[event.kind](event)}"
     if event.error_type is not None:
         text += f" ({event.error_type})"
     if event.duration_s is not None:
         text += f" in {event.duration_s:.2f} s"
-    names = ("user", "team", "task", "agent")
-    who = [f"{name}={value}" for name in names if (value := getattr(event, name)) is not None]
+    who = [f"{name}={value}" for name in _WHO if (value := getattr(event, name)) is not None]
     return _one_line(" ".join([text, f"({' '.join(who)})"]) if who else text)
+
+
+_WHO = ("user", "team", "task", "agent", "evidence", "reference")
+
+
+def _call(event: UsageEvent) -> str:
+    read = _count(event.input_tokens, event.input_provenance)
+    made = _count(event.output_tokens, event.output_provenance)
+    asked = f"{event.provider or '-'} {_model(event)}"
+    return f"{asked}: {read} in, {made} out, {event.status}"
+
+
+_WHATS: dict[Kind, Callable[[UsageEvent], str]] = {
+    "call": _call,
+    "run": lambda event: f"run {event.status}",
+    "outcome": lambda event: f"outcome {event.status}",
+}
 
 
 def _one_line(text: str) -> str:
