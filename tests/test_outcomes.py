@@ -115,11 +115,11 @@ def test_what_is_switched_off_says_nothing(events: list[UsageEvent]) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"task": ""}, r"outcome\(task=…\) takes a non-empty string, got ''"),
-        ({"task": None}, r"outcome\(task=…\) takes a non-empty string, got None"),
+        ({"task": ""}, r"task is a non-empty string; got ''"),
+        ({"task": None}, "task is a non-empty string; got None"),
         ({"status": "accept"}, r"knows no status 'accept'; did you mean 'accepted'\?"),
-        ({"evidence": ""}, r"outcome\(evidence=…\) takes a non-empty string"),
-        ({"reference": 7}, r"outcome\(reference=…\) takes a non-empty string, got 7"),
+        ({"evidence": ""}, "evidence is a non-empty string"),
+        ({"reference": 7}, "reference is a non-empty string; got 7"),
         ({"ts": datetime(2026, 1, 1)}, r"takes a time with its zone"),
     ],
 )
@@ -133,5 +133,12 @@ def test_what_cannot_be_said_is_refused_at_once(
 
 @pytest.mark.parametrize("name", ["", None, 7])
 def test_a_task_has_a_name(name: Any) -> None:
-    with pytest.raises(ConfigurationError, match="takes a non-empty string"):
+    with pytest.raises(ConfigurationError, match="task is a non-empty string"):
         task(name)
+
+
+@pytest.mark.parametrize("name", ["task", "agent"])
+def test_what_means_something_else_is_no_tag_of_a_task(name: str) -> None:
+    given: dict[str, Any] = {name: "a"}
+    with pytest.raises(ConfigurationError, match=rf"task\({name}=…\) is no tag"):
+        task("T", **given)

@@ -56,7 +56,8 @@ def outcome(
     'accepted'
     """
     given = {"task": task, "status": status, "evidence": evidence, "reference": reference}
-    _check(given, ts)
+    _check(given)
+    _check_verdict(status, ts)
     meter = default()
     now = meter.now_ns()
     at = timestamp(now) if ts is None else ts
@@ -87,15 +88,18 @@ def _id(given: dict[str, str | None], ts: datetime) -> str:
     return derived_id("outcome", "\0".join(map(str, given.values())), str(ts.timestamp()))
 
 
-def _check(given: dict[str, str | None], ts: datetime | None) -> None:
+def _check(given: dict[str, str | None]) -> None:
     for name, value in given.items():
         optional = name == "reference" and value is None
         if not optional and not (isinstance(value, str) and value):
-            raise ConfigurationError(f"outcome({name}=…) takes a non-empty string, got {value!r}")
+            raise ConfigurationError(f"{name} is a non-empty string; got {value!r}")
+
+
+def _check_verdict(status: str, ts: datetime | None) -> None:
     verdicts = get_args(Verdict)
-    if given["status"] not in verdicts:
-        advice = meant(str(given["status"]), verdicts, "statuses")
-        raise ConfigurationError(f"outcome() knows no status {given['status']!r}; {advice}")
+    if status not in verdicts:
+        advice = meant(status, verdicts, "statuses")
+        raise ConfigurationError(f"outcome() knows no status {status!r}; {advice}")
     if ts is not None and ts.tzinfo is None:
         raise ConfigurationError(
             f"outcome(ts=…) takes a time with its zone, such as datetime.now(UTC); got {ts!r}"
@@ -135,9 +139,12 @@ class task:  # noqa: N801 - reads as a noun, in `with` and as a decorator
         conversation: str | None = None,
         **tags: TagValue,
     ) -> None:
-        if name is None:  # pyright: ignore[reportUnnecessaryComparison]
-            raise ConfigurationError("task(name) takes a non-empty string, got None")
-        self._names = attribute(user=user, team=team, task=name, conversation=conversation, **tags)
+        for taken, advice in (("task", "it is the name"), ("agent", "use attribute(agent=…)")):
+            if taken in tags:
+                raise ConfigurationError(f"task({taken}=…) is no tag: {advice}")
+        _check({"task": name})
+        who: dict[str, Any] = {"user": user, "team": team, "conversation": conversation, **tags}
+        self._names = attribute(task=name, **who)
         self.name = name
 
     def __enter__(self) -> Self:
