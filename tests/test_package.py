@@ -79,7 +79,7 @@ ROOMS = [
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
-     "watching", "baggage", "propagation"},
+     "watching", "baggage", "propagation", "who", "unattributed"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
     {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
      "testing"},

@@ -15,7 +15,7 @@ from msgspec.structs import astuple, replace
 
 from tokenmeter.attribution import attribute, block, lay, lift
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import HOST, SCHEMA, TagValue, UsageEvent, timestamp
+from tokenmeter.event import HOST, SCHEMA, Attribution, TagValue, UsageEvent, timestamp
 from tokenmeter.ids import derived_id
 from tokenmeter.meter import default
 from tokenmeter.near import meant
@@ -73,15 +73,14 @@ def outcome(
         environment=meter.place.environment,
         host=HOST,
         pid=meter.pid,
-        **_who(task),
+        **_who(meter.whose(replace(block.get().attribution, task=task))),
     )
     meter.record(event)
     return event
 
 
-def _who(task: str) -> dict[str, Any]:
-    here = replace(block.get().attribution, task=task)
-    return dict(zip(here.__struct_fields__, astuple(here), strict=True))
+def _who(who: Attribution) -> dict[str, Any]:
+    return dict(zip(who.__struct_fields__, astuple(who), strict=True))
 
 
 def _id(given: dict[str, str | None], ts: datetime) -> str:
