@@ -160,6 +160,8 @@ def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
         ["estimates", "true", "TOKENMETER_ESTIMATES"],
         ["tokenizers", "", "default"],
         ["exact_streams", "true", "tokenmeter.toml: exact_streams"],
+        ["baggage", "", "default"],
+        ["pseudonyms", "", "default"],
     ]
     assert ["stdout", "tokenmeter"] in found["exporters"]
     assert "secret" not in done.stdout

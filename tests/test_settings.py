@@ -261,6 +261,7 @@ def test_what_is_in_force_is_described_without_secrets(monkeypatch: pytest.Monke
         Setting("tokenizers", "m*=words", "code"),
         Setting("exact_streams", "true", "TOKENMETER_EXACT_STREAMS"),
         Setting("baggage", "", "default"),
+        Setting("pseudonyms", "", "default"),
     ]
 
 

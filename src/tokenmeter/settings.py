@@ -20,6 +20,8 @@ from tokenmeter.exporters import checked as exporter_checked
 from tokenmeter.exporters.named import Named, placed
 from tokenmeter.near import meant
 from tokenmeter.providers import checked as providers_checked
+from tokenmeter.pseudonyms import Keys, Pseudonyms
+from tokenmeter.pseudonyms import checked as pseudonyms_checked
 from tokenmeter.sources import NO, YES, Found, found
 from tokenmeter.tokens.tokenizers import Tokenizer
 from tokenmeter.tokens.tokenizers import checked as tokenizers_checked
@@ -48,6 +50,9 @@ class Options(TypedDict, total=False):
             what comes in addition is taken out before the caller sees it.
         baggage: What may travel to and from other programs beside ids: ``"user"``, ``"team"``,
             ``"tags"``. Nothing, unless it is said.
+        pseudonyms: A key, at least 16 bytes, with which the names of people are made pseudonyms
+            before any event is seen; or keys by name, of which the last is the current one; or the
+            path of a file of them. A ``str`` is a key, never a path.
     """
 
     providers: Mapping[str, str] | None
@@ -56,6 +61,7 @@ class Options(TypedDict, total=False):
     tokenizers: Mapping[str, Tokenizer] | None
     exact_streams: bool | None
     baggage: Iterable[str] | None
+    pseudonyms: Keys | None
 
 
 class Setting(NamedTuple):
@@ -89,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True):
     tokenizers: Mapping[str, Tokenizer] = {}
     exact_streams: bool = False
     baggage: tuple[str, ...] = ()
+    pseudonyms: Pseudonyms | None = None
     origins: Mapping[str, str] = {}
 
     def given(self, options: Mapping[str, Any]) -> Settings:
@@ -178,6 +185,8 @@ def _read(name: str, source: Found) -> object:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_name(item)}" for key, item in cast("Any", value).items())
     return ", ".join(map(_name, cast("Iterable[object]", value)))
@@ -237,4 +246,5 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "tokenizers": lambda given, _: tokenizers_checked(given),
     "exact_streams": _switch("exact_streams"),
     "baggage": _baggage,
+    "pseudonyms": lambda given, _: pseudonyms_checked(given),
 }
