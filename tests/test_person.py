@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenmeter import UsageEvent
+from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.person import NOTHING, Found, Person
 from tokenmeter.pseudonyms import checked, pseudonym
 
@@ -168,6 +168,12 @@ def test_an_event_behind_a_torn_one_is_an_event() -> None:
 def test_any_bytes_at_all_are_a_line(noise: bytes) -> None:
     line = noise.replace(b"\n", b"") + b"\n"
     assert Person([ADA]).found(line).events == 0
+
+
+@pytest.mark.parametrize("name", ["", "\udcff"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="a person has a name; got "):
+        Person([ADA, name])
 
 
 def test_nobody_is_shown() -> None:

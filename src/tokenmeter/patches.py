@@ -59,23 +59,21 @@ class Journal:
         return patch.new if patch is not None and _is_between(line, patch) else line
 
     def apply(self, fd: int, patches: Sequence[Patch]) -> list[Patch]:
-        """Overwrite lines that are still what they were, and give these patches.
+        """Overwrite lines that are still what they were, and give the patches of these.
 
         Raises:
             OSError: Not all could be written, and the journal stays.
         """
         with reading_kept_out(fd):
-            good = [p for p in patches if os.pread(fd, len(p.old), p.at) == p.old]
-            self._write([*self.left.values(), *good])
+            self._write([*self.left.values(), *patches])
             file = os.fstat(fd)
-            for patch in good:
-                _overwrite(fd, patch)
+            done = [patch for patch in patches if _overwrite(fd, patch)]
             os.fsync(fd)
             # The day on which a file was last appended to decides when it is closed.
             with contextlib.suppress(PermissionError):  # another user's file
                 os.utime(fd, ns=(file.st_atime_ns, file.st_mtime_ns))
             self._write([*self.left.values()])
-        return good
+        return done
 
     def _write(self, patches: list[Patch]) -> None:
         body = _encode(patches)
@@ -142,7 +140,11 @@ def _is_between(line: bytes, patch: Patch) -> bool:
     return all(byte in (o, n) for byte, o, n in zip(line, patch.old, patch.new, strict=True))
 
 
-def _overwrite(fd: int, patch: Patch) -> None:
+def _overwrite(fd: int, patch: Patch) -> bool:
+    """Overwrite a line, unless it is another one by now: the file may have been truncated."""
+    if os.pread(fd, len(patch.old), patch.at) != patch.old:
+        return False
     done = 0
     while done < len(patch.new):
         done += os.pwrite(fd, patch.new[done:], patch.at + done)
+    return True

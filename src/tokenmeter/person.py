@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.pseudonyms import Pseudonyms, normal
 
 ERASED = "erased"
@@ -59,6 +60,9 @@ class Person:
         tags: Tags whose value may be a name of the person.
         whole: Whether whole events go, and not only what is about the person.
 
+    Raises:
+        ConfigurationError: A name is empty, or no text that can be written.
+
     Attributes:
         names: All names, in normalisation form C.
         spellings: The same, and how other programs may write them.
@@ -76,7 +80,7 @@ class Person:
     ) -> None:
         import unicodedata
 
-        given = list(users)
+        given = list(map(_checked, users))
         known = [name for user in given for name in (pseudonyms.every(user) if pseudonyms else ())]
         self.names = frozenset(map(normal, (*given, *known)))
         spelled = {unicodedata.normalize("NFD", name) for name in self.names}
@@ -131,6 +135,15 @@ class Person:
             return []
         said = cast("Mapping[str, object]", tags)
         return [tag for tag in self.tags if tag in said and self._is(_text(said[tag]))]
+
+
+def _checked(user: str) -> str:
+    try:
+        if user and user.encode():
+            return user
+    except UnicodeEncodeError:
+        pass
+    raise ConfigurationError(f"a person has a name; got {user!r}")
 
 
 def _marks(*, is_user: bool) -> tuple[msgspec.Raw | bool | None, ...]:
