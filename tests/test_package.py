@@ -79,9 +79,10 @@ ROOMS = [
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
-     "watching", "baggage", "propagation", "who", "unattributed"},
+     "watching", "baggage", "propagation", "who", "unattributed", "pseudonyms"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
+    {"ledger", "compaction", "erasure", "erasure_files", "erasure_tables", "patches", "person",
+     "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
      "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""

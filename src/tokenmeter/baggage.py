@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from tokenmeter.attribution import block
 from tokenmeter.event import Attribution, Tags, TagValue
+from tokenmeter.pseudonyms import Pseudonyms
 from tokenmeter.runs import InTree
 from tokenmeter.surroundings import RemoteSpan, remote_span, span_context
 
@@ -82,10 +83,20 @@ class Carried(NamedTuple):
 # -- out ------------------------------------------------------------------------------------------
 
 
-def injected(carrier: C, allowed: Collection[str], header: str = HEADER, trace: str = TRACE) -> C:
-    """Write what is in force here into a mapping of headers; other members of it stay."""
+def injected(
+    carrier: C,
+    allowed: Collection[str],
+    pseudonyms: Pseudonyms | None,
+    header: str = HEADER,
+    trace: str = TRACE,
+) -> C:
+    """Write what is in force here into a mapping of headers; other members of it stay.
+
+    Where there are pseudonyms, the current one of the user travels and never the name.
+    """
     here = block.get()
-    said = _said(here.attribution, allowed)
+    who = here.attribution if pseudonyms is None else pseudonyms.applied(here.attribution)
+    said = _said(who, allowed)
     ours = [f"{PREFIX}{name}={quote(value, safe='')}" for name, value in said]
     others = [m for m in _members(carrier.get(header, "")) if not m.startswith(PREFIX)]
     while ours and len(",".join(others + ours)) > MAX_BYTES:
