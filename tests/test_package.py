@@ -81,8 +81,8 @@ ROOMS = [
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
      "watching", "baggage", "propagation"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
-     "testing"},
+    {"ledger", "compaction", "settlement", "importing", "diagnosis", "ingest", "reports",
+     "notebook", "cli", "testing"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "count": "say how many tokens texts and requests have, before they are sent",
     "report": "add up ledgers by user, task, model or any other column",
     "compact": "roll ledgers up into Parquet, each event once",
+    "outcomes": "import what became of tasks from trackers and forges: CSV or JSON",
 }
 
 
