@@ -98,9 +98,11 @@ def test_importing_again_and_a_newer_export_add_nothing_twice(run: Run) -> None:
 def test_a_revert_finds_in_the_ledger_what_an_earlier_import_said(run: Run) -> None:
     run.write("old.json", PULLS[:2])
     run("old.json", "--from=github", "--to=usage.jsonl")
-    run.write("new.json", [{**PULLS[3], "title": "Revert it", "headRefName": "revert-2-topic-2"}])
+    row = {**PULLS[3], "title": 'Revert "XYZ-1"', "headRefName": "revert-2-topic-2"}
+    run.write("new.json", [row])
     assert run("new.json", "--from=github", "--to=usage.jsonl") == ["1 imported"]
     assert (run.ledger()[-1].task, run.ledger()[-1].status) == ("ABC-2", "revoked")
+    assert run("new.json", "--from=github", "--to=usage.jsonl") == ["0 imported, 1 already there"]
 
 
 def test_a_dry_run_says_every_statement_and_conflicts_and_writes_nothing(run: Run) -> None:
@@ -203,10 +205,18 @@ def test_any_exporter_takes_outcomes(run: Run) -> None:
 
 def test_what_an_exporter_lost_is_said(run: Run) -> None:
     run.write("t.csv", OWN + "A,accepted,ci,7,2026-11-01T00:00Z\n")
-    run("t.csv", "--to=jsonl:/dev/full", code=1)
-    assert run.err[-1] == (
-        "tokenmeter: the exporter Jsonl did not deliver all events: 1 captured: 1 failed"
-    )
+    assert run("t.csv", "--to=jsonl:/dev/full", code=1) == ["0 imported"]
+    assert run.err == [
+        "tokenmeter: the exporter Jsonl did not deliver all events: 1 captured: 1 failed",
+        "tokenmeter: 1 were not delivered; import them again",
+    ]
+
+
+def test_many_outcomes_are_more_than_one_batch(run: Run) -> None:
+    rows = [f"A-{n},accepted,ci,{n},2026-11-01T00:00Z\n" for n in range(1_234)]
+    run.write("t.csv", OWN + "".join(rows))
+    assert run("t.csv", "--to=usage.jsonl") == ["1,234 imported"]
+    assert len(run.ledger()) == 1_234
 
 
 def test_what_is_written_in_an_export_does_not_steer_the_terminal(run: Run) -> None:

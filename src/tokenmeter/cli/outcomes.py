@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from msgspec.structs import replace
 
-from tokenmeter.cli.targets import Target, targets
+from tokenmeter.cli.targets import Taken, Target, targets
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.stdout import one_line
@@ -90,16 +90,29 @@ def _take(
             print(one_line(f"{shown(event)}  {said.row.file}, {said.row.place}"))
         events.setdefault(event.event_id, event)
     new = [target.new(events.values()) for target in into]
-    losses = (
-        [] if dry else [loss for t, some in zip(into, new, strict=True) for loss in t.take(some)]
-    )
-    most = max(map(len, new), default=len(events))
-    lines = summary(reading, len(events), most, dry=dry) + conflicts(before, [*events.values()])
-    for line in lines:
+    taken = [] if dry else [target.take(some) for target, some in zip(into, new, strict=True)]
+    missing = max(map(len, new), default=len(events))
+    arrived = max((one.arrived for one in taken), default=missing)
+    counts = {
+        "to import" if dry else "imported": arrived,
+        "already there": len(events) - missing,
+        "said twice": len(reading.said) - len(events),
+        "ignored": reading.ignored.total(),
+        "not usable": len(reading.problems),
+    }
+    for line in summary(counts, reading.ignored) + conflicts(before, [*events.values()]):
         print(one_line(line))
-    for loss in losses:
+    return _regret(taken, sum(map(len, new)))
+
+
+def _regret(taken: Sequence[Taken], handed_over: int) -> int:
+    """Say what was lost on the way, and give the exit code."""
+    for loss in (loss for one in taken for loss in one.losses):
         print(f"tokenmeter: {loss}", file=sys.stderr)
-    return 1 if losses else 0
+    lost = handed_over - sum(one.arrived for one in taken) if taken else 0
+    if lost:
+        print(f"tokenmeter: {lost:,} were not delivered; import them again", file=sys.stderr)
+    return 1 if lost else 0
 
 
 def shown(event: UsageEvent) -> str:
@@ -109,18 +122,15 @@ def shown(event: UsageEvent) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}Z  {event.task}  {what}  {event.reference or '-'}"
 
 
-def summary(reading: Reading, statements: int, new: int, *, dry: bool) -> list[str]:
-    """Say what became of all rows."""
-    counts = {
-        "to import" if dry else "imported": new,
-        "already there": statements - new,
-        "said twice": len(reading.said) - statements,
-        "ignored": reading.ignored.total(),
-        "not usable": len(reading.problems),
-    }
-    first, *others = counts.items()
-    lines = [", ".join(f"{n:,} {what}" for what, n in (first, *others) if n or what == first[0])]
-    return lines + [f"ignored: {n:,} {why}" for why, n in reading.ignored.most_common()]
+def summary(counts: Mapping[str, int], ignored: Counter[str]) -> list[str]:
+    """Say what became of all rows; of the counts the first is always said.
+
+    >>> summary({"imported": 0, "already there": 0, "ignored": 2}, Counter({"undecided": 2}))
+    ['0 imported, 2 ignored', 'ignored: 2 undecided']
+    """
+    first = next(iter(counts))
+    line = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == first)
+    return [line] + [f"ignored: {n:,} {why}" for why, n in ignored.most_common()]
 
 
 def conflicts(before: Sequence[UsageEvent], events: Sequence[UsageEvent]) -> list[str]:
@@ -135,9 +145,15 @@ def conflicts(before: Sequence[UsageEvent], events: Sequence[UsageEvent]) -> lis
     ]
 
 
-def _tasks_by_reference(before: Iterable[UsageEvent]) -> Mapping[str, str]:
-    tasks = settle(before).tasks
-    return {reference: name for name, task in tasks.items() for reference in task.references}
+def _tasks_by_reference(before: Sequence[UsageEvent]) -> Mapping[str, str]:
+    """Give the first task that had each reference, which stays so, whatever is imported later."""
+    disputed = {said.event_id for said in settle(before).disputed}
+    return {
+        said.reference: said.task
+        for said in sorted(before, key=lambda said: said.ts.timestamp(), reverse=True)
+        if said.status == "accepted" and said.reference and said.task
+        and said.event_id not in disputed
+    }  # fmt: skip
 
 
 def _complain(reading: Reading) -> None:

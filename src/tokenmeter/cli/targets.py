@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
@@ -13,6 +14,24 @@ from tokenmeter.exporters.named import Named
 from tokenmeter.ledger import Ledger
 from tokenmeter.meter import Meter
 from tokenmeter.settings import DISABLED, Settings, is_disabled, of_process
+
+BATCH = 500
+"""After how many events it is waited until they arrived, so that no queue overflows."""
+
+PATIENCE_S = 60.0
+"""How long that may take."""
+
+
+class Taken(NamedTuple):
+    """What became of events.
+
+    Attributes:
+        arrived: How many are where they were to go.
+        losses: What was lost, in a line each.
+    """
+
+    arrived: int
+    losses: list[str]
 
 
 class Target:
@@ -40,13 +59,20 @@ class Target:
         there = {event.event_id for event in self.outcomes}
         return [event for event in events if event.event_id not in there]
 
-    def take(self, events: Iterable[UsageEvent]) -> list[str]:
-        """Write events; give in a line each what was lost."""
+    def take(self, events: Sequence[UsageEvent]) -> Taken:
+        """Write events, as fast as the exporter takes them."""
         meter = Meter().apply(self._settings)
-        for event in events:
+        for n, event in enumerate(events, 1):
             meter.record(event)
+            if n % BATCH == 0 and not meter.flush(PATIENCE_S):
+                break
+        meter.flush(PATIENCE_S)
+        accounts = meter.stats()
+        del accounts["guard"]
         meter.shutdown()
-        return meter.losses()
+        return Taken(
+            min(one["exported"] + one["filtered"] for one in accounts.values()), meter.losses()
+        )
 
 
 def targets(to: str | None) -> list[Target]:
