@@ -82,7 +82,7 @@ ROOMS = [
      "watching", "baggage", "propagation"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
     {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
-     "testing"},
+     "testing", "web", "celery"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 
