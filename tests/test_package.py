@@ -80,7 +80,8 @@ ROOMS = [
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
      "watching", "baggage", "propagation"},
-    {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
+    {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters",
+     "frameworks"},
     {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
      "testing"},
 ]  # fmt: skip
