@@ -7,7 +7,7 @@ import importlib
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from contextvars import Context
 from pathlib import Path
@@ -24,18 +24,27 @@ from tokenmeter.frameworks.methods import each_call
 from tokenmeter.meter import default
 from tokenmeter.runs import still_open
 
+Ended = list[tuple[str | None, str | None, str | None]]
+Ran = Callable[[], Ended]
+
 
 @pytest.fixture
-def ran() -> Iterator[list[tuple[str | None, str | None, str | None]]]:
+def ran() -> Iterator[Ran]:
     """Give the runs that ended: path, status, kind of error; at the end none is open."""
-    ended: list[tuple[str | None, str | None, str | None]] = []
+    ended: Ended = []
 
     def note(event: UsageEvent) -> None:
         ended.append((event.agent, event.status, event.error_type))
 
     meter = Meter([note])
-    yield ended
+
+    def give() -> Ended:
+        assert meter.flush()
+        return ended
+
+    yield give
     assert list(still_open()) == []
+    assert current().agent is None
     meter.shutdown()
 
 
@@ -83,7 +92,7 @@ def test_a_module_that_is_no_framework_but_has_its_name_is_imported_as_ever(
 # -- callbacks
 
 
-def test_a_start_and_an_end_are_a_run_in_the_one_around(ran: list[Any]) -> None:
+def test_a_start_and_an_end_are_a_run_in_the_one_around(ran: Ran) -> None:
     agents = Agents("test")
     agents.start(1, "planner")
     agents.start(2, "researcher")
@@ -92,28 +101,32 @@ def test_a_start_and_an_end_are_a_run_in_the_one_around(ran: list[Any]) -> None:
     assert current().agent == "planner"
     agents.end(1)
     assert current().agent is None
-    assert ran == [("planner/researcher", "failed", "ValueError"), ("planner", "completed", None)]
+    assert ran() == [("planner/researcher", "failed", "ValueError"), ("planner", "completed", None)]
 
 
-def test_an_end_by_the_name_of_an_error_fails_with_that_name(ran: list[Any]) -> None:
+def test_an_end_by_the_name_of_an_error_fails_with_that_name(ran: Ran) -> None:
     agents = Agents("test")
     agents.start(1, "planner")
     agents.end(1, "MaxTurnsExceeded")
-    assert ran == [("planner", "failed", "MaxTurnsExceeded")]
+    assert ran() == [("planner", "failed", "MaxTurnsExceeded")]
 
 
-def test_ends_in_the_wrong_order_and_in_other_contexts_end_the_right_run(ran: list[Any]) -> None:
-    agents = Agents("test")
-    agents.start("outer", "outer")
-    agents.start("inner", "inner")
-    agents.end("outer")
+def test_ends_in_the_wrong_order_and_in_other_contexts_end_the_right_run(
+    ran: Ran,
+) -> None:
+    agents, here = Agents("test"), Context()
+    here.run(agents.start, "outer", "outer")
+    here.run(agents.start, "inner", "inner")
+    here.run(agents.end, "outer")
     thread = threading.Thread(target=agents.end, args=("inner",))
     thread.start()
     thread.join()
-    assert ran == [("outer", "completed", None), ("outer/inner", "completed", None)]
+    assert ran() == [("outer", "completed", None), ("outer/inner", "completed", None)]
 
 
-def test_tasks_that_start_agents_at_the_same_time_each_have_their_own(ran: list[Any]) -> None:
+def test_tasks_that_start_agents_at_the_same_time_each_have_their_own(
+    ran: Ran,
+) -> None:
     agents = Agents("test")
 
     async def work(name: str) -> str | None:
@@ -127,17 +140,19 @@ def test_tasks_that_start_agents_at_the_same_time_each_have_their_own(ran: list[
         return await asyncio.gather(*map(work, "abc"))
 
     assert asyncio.run(main()) == ["a", "b", "c"]
-    assert sorted(ran) == [(name, "completed", None) for name in "abc"]
+    assert sorted(ran()) == [(name, "completed", None) for name in "abc"]
 
 
-def test_a_second_start_and_a_second_end_of_the_same_run_are_nothing(ran: list[Any]) -> None:
+def test_a_second_start_and_a_second_end_of_the_same_run_are_nothing(
+    ran: Ran,
+) -> None:
     agents = Agents("test")
     agents.start(1, "planner")
     agents.start(1, "planner")
     agents.end(1)
     agents.end(1)
     agents.end("never")
-    assert ran == [("planner", "completed", None)]
+    assert ran() == [("planner", "completed", None)]
 
 
 def test_an_agent_without_a_name_is_called_like_its_class() -> None:
@@ -145,7 +160,7 @@ def test_an_agent_without_a_name_is_called_like_its_class() -> None:
     assert [named(name, "Writer") for name in names] == ["Writer"] * 4 + ["planner"]
 
 
-def test_what_cannot_be_started_is_counted_and_never_raised(ran: list[Any]) -> None:
+def test_what_cannot_be_started_is_counted_and_never_raised(ran: Ran) -> None:
     agents, unhashable = Agents("a test of keys"), [1]
     before = default().guard.failures.get("the agents of a test of keys", 0)
     agents.start(unhashable, "planner")  # type: ignore[arg-type]
@@ -153,20 +168,20 @@ def test_what_cannot_be_started_is_counted_and_never_raised(ran: list[Any]) -> N
     assert current().agent is None
 
 
-def test_starts_without_an_end_are_bounded_and_given_up(ran: list[Any]) -> None:
+def test_starts_without_an_end_are_bounded_and_given_up(ran: Ran) -> None:
     agents = Agents("test")
 
     for number in range(LIMIT + 2):
         Context().run(agents.start, number, "lost")
     assert len(list(still_open())) == LIMIT
     agents.give_up()
-    assert [end[1:] for end in ran] == [("abandoned", None)] * (LIMIT + 2)
+    assert [end[1:] for end in ran()] == [("abandoned", None)] * (LIMIT + 2)
 
 
 # -- methods
 
 
-class Parent(Exception):
+class HandedOverError(Exception):
     """Handed over."""
 
 
@@ -214,7 +229,8 @@ def patched() -> Iterator[None]:
     here = importlib.import_module(__name__)
     before = dict(vars(Worker))
     undos = [
-        each_call(here, f"Worker.{method}", name_of, hands_over=(Parent,)) for method in METHODS
+        each_call(here, f"Worker.{method}", name_of, hands_over=(HandedOverError,))
+        for method in METHODS
     ]
     yield
     for undo in undos:
@@ -223,7 +239,7 @@ def patched() -> Iterator[None]:
     assert dict(vars(Worker)) == before
 
 
-def test_each_call_of_a_method_of_any_colour_is_a_run(patched: None, ran: list[Any]) -> None:
+def test_each_call_of_a_method_of_any_colour_is_a_run(patched: None, ran: Ran) -> None:
     async def collect() -> list[str | None]:
         return [agent async for agent in Worker("s").astream()]
 
@@ -231,41 +247,41 @@ def test_each_call_of_a_method_of_any_colour_is_a_run(patched: None, ran: list[A
         assert Worker("a").run(Worker("b").run) == "boss/a/b"
         assert asyncio.run(Worker("c").arun()) == "boss/c"
         assert asyncio.run(collect()) == ["boss/s", "boss/s"]
-    assert [agent for agent, _, _ in ran] == ["boss/a/b", "boss/a", "boss/c", "boss/s", "boss"]
+    assert [agent for agent, _, _ in ran()] == ["boss/a/b", "boss/a", "boss/c", "boss/s", "boss"]
 
 
-def test_the_consumer_of_a_stream_is_outside_of_its_run(patched: None, ran: list[Any]) -> None:
+def test_the_consumer_of_a_stream_is_outside_of_its_run(patched: None, ran: Ran) -> None:
     for agent in Worker("s").stream():
         assert (agent, current().agent) == ("s", None)
-    assert ran == [("s", "completed", None)]
+    assert ran() == [("s", "completed", None)]
 
 
 def test_a_stream_that_is_closed_is_abandoned_and_one_that_nobody_reads_is_none(
-    patched: None, ran: list[Any]
+    patched: None, ran: Ran
 ) -> None:
     with closing(Worker("s").stream()) as stream:  # type: ignore[type-var]
         next(stream)
     Worker("unread").stream()
-    assert ran == [("s", "abandoned", None)]
+    assert ran() == [("s", "abandoned", None)]
 
 
-def test_an_agent_that_hands_over_has_not_failed(patched: None, ran: list[Any]) -> None:
-    for error in (Parent(), KeyError()):
+def test_an_agent_that_hands_over_has_not_failed(patched: None, ran: Ran) -> None:
+    for error in (HandedOverError(), KeyError()):
         with pytest.raises(type(error)):
             Worker("w").fail(error)
         with pytest.raises(type(error)):
             list(Worker("w").fail_late(error))
-    assert ran == [("w", "completed", None)] * 2 + [("w", "failed", "KeyError")] * 2
+    assert ran() == [("w", "completed", None)] * 2 + [("w", "failed", "KeyError")] * 2
 
 
-def test_a_name_that_cannot_be_had_leaves_the_call_as_it_is(ran: list[Any]) -> None:
+def test_a_name_that_cannot_be_had_leaves_the_call_as_it_is(ran: Ran) -> None:
     def broken(*_: Any) -> str:
         raise RuntimeError
 
     undo = each_call(importlib.import_module(__name__), "Worker.run", broken)
     assert Worker("w").run() is None
     undo()
-    assert ran == []
+    assert ran() == []
     assert default().guard.failures[f"the agents of {__name__}.Worker.run"] >= 1
 
 

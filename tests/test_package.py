@@ -136,6 +136,7 @@ def test_dialects_know_nothing_but_values_and_the_wire_no_vendor() -> None:
 
 OUTSIDE = {
     "exporters": {"tenacity"},
+    "frameworks": {"wrapt"},
     "functions": {"wrapt"},
     "cli": {"rich", "msgspec"},
     "testing": {"xllamacpp", "msgspec", "pytest"},

@@ -35,8 +35,8 @@ def each_call(
     where = f"the agents of {module.__name__}.{path}"
 
     def as_run(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        begin = _Begin(name(instance, args, kwargs), hands_over, is_generating(wrapped))
-        return decorated(path, wrapped, begin)
+        call = _Call(name(instance, args, kwargs), hands_over, is_generating(wrapped))
+        return decorated(path, wrapped, lambda _args, _kwargs: _Run(call))
 
     def around(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         run = default().guard.run(where, as_run, wrapped, instance, args, kwargs)
@@ -74,24 +74,21 @@ def patched(module: ModuleType, path: str, around: Patched) -> Callable[[], None
     return undo
 
 
-class _Begin(NamedTuple):
+class _Call(NamedTuple):
     """What is known of a call before it begins."""
 
     name: str
     hands_over: tuple[type[BaseException], ...]
     many: bool
 
-    def __call__(self, _args: Any, _kwargs: Any) -> _Run:
-        return _Run(self)
-
 
 class _Run:
     """A run of an agent whose way to hand over is no failure."""
 
-    def __init__(self, begin: _Begin) -> None:
-        self._stints = Stints(attribute(agent=begin.name), begin.name, many=begin.many)
-        self._hands_over = begin.hands_over
-        self._many = begin.many
+    def __init__(self, call: _Call) -> None:
+        self._stints = Stints(attribute(agent=call.name), call.name, many=call.many)
+        self._hands_over = call.hands_over
+        self._many = call.many
 
     def __enter__(self) -> Self:
         self._stints.__enter__()

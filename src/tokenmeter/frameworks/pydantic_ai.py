@@ -2,9 +2,9 @@
 
 Runs are the calls of ``Agent.iter``, a public method through which ``run``, ``run_sync``,
 ``run_stream``, ``run_stream_events`` and wrappers of agents go (pydantic-ai 2.68.0, read
-2026-11-23). There is one public hook for all agents, ``Agent.instrument_all``: it takes one setting,
-which belongs to whoever uses OpenTelemetry. A capability in each run would be refused by agents that
-run durably.
+2026-11-23). There is one public hook for all agents, ``Agent.instrument_all``: it takes one
+setting, which belongs to whoever uses OpenTelemetry. A capability in each run would be refused by
+agents that run durably.
 
 An agent that a tool asks is a run in the one whose tool it is. Agents without a name, which the
 framework cannot guess either, are called like their class, ``Agent``. Sessions in real time go
