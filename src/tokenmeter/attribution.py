@@ -130,7 +130,7 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         stays = sys._getframe(1).f_code.co_flags & _GENERATES != 0  # pyright: ignore[reportPrivateUsage]
         outer, run = block.get(), None
         if self._agent is not None:
-            run = begin(self._agent, outer.attribution, in_generator=stays)
+            run = begin(self._agent, outer.attribution, outer.span, in_generator=stays)
             self._runs.append(run)
         block.set(_laid(self, self, run, outer, stays=stays))
         return self
@@ -214,7 +214,8 @@ class Stints:
     def __init__(self, names: Names, agent: str | None, *, many: bool) -> None:
         self._run = None
         if agent is not None:
-            self._run = begin(agent, block.get().attribution, in_generator=many)
+            outer = block.get()
+            self._run = begin(agent, outer.attribution, outer.span, in_generator=many)
         self._laid: tuple[Block, ...] = (
             Block(NOBODY, self, names, self._run, stays=False, outer=None),
         )

@@ -291,7 +291,10 @@ class Meter:
     def ran(self, run: Run) -> None:
         """Say the event of a run of an agent that has ended; for `tokenmeter.runs`."""
         if self._enabled:
-            self.emit(run.event(self.place, self.pid), run.watchers)
+            self.guard.run("the end of a run", self._say, run)
+
+    def _say(self, run: Run) -> None:
+        self.emit(run.event(self.place, self.pid), run.watchers)
 
     def later(self, job: Callable[[], object]) -> None:
         """Have the worker do something; safe in a finaliser."""
@@ -350,7 +353,7 @@ class Meter:
             call.released()
         done = self.pending.drain(timeout)
         for run in still_open() if was_enabled else ():
-            self.emit(run.event(self.place, self.pid), run.watchers)
+            self.guard.run("the end of a run", self._say, run)
         self.pending.stop()
         sinks, self._sinks, self._attached = self._sinks, (), ()
         self.settings = self.settings.without_exporters()

@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 from tokenmeter.event import HOST, NOBODY, SCHEMA, Attribution, UsageEvent, timestamp
 from tokenmeter.ids import EventIds
 from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
-from tokenmeter.surroundings import Place, span_context, span_ids
+from tokenmeter.surroundings import Place, RemoteSpan, span_context, span_ids
 from tokenmeter.watching import in_force
 from tokenmeter.wire.claim import claimed
 
@@ -65,7 +65,7 @@ class Run:
         "watchers",
     )
 
-    def __init__(self, agent: str, outer: Attribution) -> None:
+    def __init__(self, agent: str, outer: Attribution, span: RemoteSpan | None) -> None:
         self._ts_ns = ts_ns = time.time_ns()
         self.in_tree: InTree = (
             agent if outer.agent is None else f"{outer.agent}/{agent}",
@@ -75,7 +75,7 @@ class Run:
         )
         self.attribution = NOBODY
         self.watchers = in_force.get()
-        self._span = span_context()
+        self._span = span_context(span)
         self._pid = _ids.pid
         self._end = ABANDONED
         self._ended_s: float | None = None
@@ -164,15 +164,18 @@ _BEFORE_STATUS = (None,) * (_columns.index("status") - 4)
 _BEFORE_USER = (None,) * (_columns.index("user") - _columns.index("duration_s") - 1)
 
 
-def begin(agent: str, outer: Attribution, *, in_generator: bool) -> Run:
+def begin(
+    agent: str, outer: Attribution, span: RemoteSpan | None = None, *, in_generator: bool
+) -> Run:
     """Begin the run of an agent, in the run that the attribution around it names.
 
-    One that begins in a generator may end in a finaliser.
+    ``span`` is that of another thread or process from which this was called. A run that begins in
+    a generator may end in a finaliser.
     """
     if in_generator:
         for hearer in _heard():
             hearer.expect_later()
-    return Run(agent, outer)
+    return Run(agent, outer, span)
 
 
 def hear(hearer: Hearer) -> None:
