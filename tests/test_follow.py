@@ -78,7 +78,9 @@ def test_a_module_that_is_no_framework_but_has_its_name_is_imported_as_ever(
     place = FRAMEWORKS[name]
     package = tmp_path.joinpath(*place.module.split("."))
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("mine = True")
+    for folder in (package, *package.parents):
+        if folder != tmp_path and folder.is_relative_to(tmp_path):
+            (folder / "__init__.py").write_text("mine = True" if folder == package else "")
     program = (
         f"import sys, tokenmeter; sys.path.insert(0, {str(tmp_path)!r})\n"
         f"with tokenmeter.follow({name!r}):\n"

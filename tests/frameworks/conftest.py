@@ -8,6 +8,7 @@ import pytest
 
 from frameworks.proof import Ran
 from tokenmeter import follow
+from tokenmeter.meter import default
 from tokenmeter.testing import ModelServer
 
 
@@ -20,7 +21,8 @@ def server() -> Iterator[ModelServer]:
 @pytest.fixture
 def ran(server: ModelServer) -> Iterator[Ran]:
     """Meter and follow the whole process, as somebody would who changes nothing of their agents."""
-    ran = Ran(server)
+    ran, before = Ran(server), dict(default().guard.failures)
     with ran.meter.instrument(), follow():
         yield ran
     ran.meter.shutdown()
+    assert (ran.meter.guard.failures, default().guard.failures) == ({}, before)

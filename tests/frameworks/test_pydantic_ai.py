@@ -170,6 +170,24 @@ def test_a_run_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any
     assert ran.tree() == [("planner", "abandoned")]
 
 
+def test_a_run_that_the_program_stops_is_abandoned_and_one_out_of_time_has_failed(
+    ran: Ran, agent: Callable[..., Any]
+) -> None:
+    async def stop() -> None:
+        async with agent("stopped").iter("hi") as running:
+            async for _ in running:
+                running.cancel()
+
+    async def main() -> None:
+        with pytest.raises(pydantic_ai.RunCancelled):
+            await stop()
+        with pytest.raises(TimeoutError):
+            await agent("late").run("hi", timeout=1e-9)
+
+    asyncio.run(main())
+    assert ran.tree() == [("late", "failed"), ("stopped", "abandoned")]
+
+
 def test_a_run_that_cannot_even_begin_has_failed(ran: Ran) -> None:
     with pytest.raises(pydantic_ai.UserError):
         asyncio.run(pydantic_ai.Agent(name="planner").run("hi"))

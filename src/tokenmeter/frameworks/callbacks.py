@@ -6,6 +6,7 @@ elsewhere reaches none of its calls. Whether it does is proved for each framewor
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -57,13 +58,13 @@ class Agents:
     def give_up(self) -> None:
         """End all that are open as abandoned: nobody will say when they do."""
         for key in reversed(list(self._open)):
-            self.end(key, GeneratorExit())
+            self.end(key, CancelledError())
 
     def _start(self, key: Hashable, name: str) -> None:
         if key in self._open:
             return
         while len(self._open) >= LIMIT:
-            self._end(next(iter(self._open)), GeneratorExit())
+            self._end(next(iter(self._open)), CancelledError())
         block = attribute(agent=name)
         block.__enter__()
         self._open[key] = block

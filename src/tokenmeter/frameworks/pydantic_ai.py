@@ -13,8 +13,10 @@ another way and are no runs.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import wrapt
@@ -53,7 +55,18 @@ class _Iterating(_Proxy):  # type: ignore[misc]
 
     def _begin(self, stack: AsyncExitStack) -> None:
         agent = self._self_agent
-        stack.enter_context(attribute(agent=named(agent.name, type(agent).__name__)))
+        block = attribute(agent=named(agent.name, type(agent).__name__))
+        block.__enter__()
+        stack.push(partial(_leave, block))
 
     async def __aexit__(self, *exc: Any) -> Any:
         return await self._self_open.__aexit__(*exc)
+
+
+def _leave(block: attribute, kind: Any, exc: Any, trace: Any) -> None:
+    """End the run; one that the program itself has cancelled is abandoned, as a cancelled task is.
+
+    What ``timeout=`` stops has failed, by a kind of its own.
+    """
+    cancelled = kind is not None and kind.__name__ == "RunCancelled"
+    block.__exit__(kind, CancelledError() if cancelled else exc, trace)
