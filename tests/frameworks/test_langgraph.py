@@ -19,6 +19,7 @@ making = pytest.importorskip("langchain.agents")
 types = pytest.importorskip("langgraph.types")
 langchain_openai = pytest.importorskip("langchain_openai")
 pregel = pytest.importorskip("langgraph.pregel")
+supervisor = pytest.importorskip("langgraph_supervisor")
 
 pytestmark = pytest.mark.filterwarnings("default")  # what frameworks warn of is theirs
 
@@ -109,7 +110,7 @@ WAYS = pytest.mark.parametrize("way", ALL)
 
 
 @WAYS
-def test_an_agent_that_a_tool_asks_is_a_run_in_the_one_whose_tool_it_is(
+def test_an_agent_that_a_tool_asks_is_a_run_in_the_one_whose_tool_it_is(  # C14, C16, C32
     way: Callable[[Any], None], ran: Ran, agent: Callable[..., Any]
 ) -> None:
     critic = agent("critic")
@@ -205,6 +206,24 @@ def test_an_agent_that_hands_over_to_another_one_has_completed(
     assert ran.tree() == [done("team", done("first"), done("second"))]
 
 
+@WAYS
+def test_a_supervisor_and_its_agents_are_runs_each_time_they_have_the_word(
+    way: Callable[[Any], None], ran: Ran, agent: Callable[..., Any], model: Callable[[str], Any]
+) -> None:
+    team = supervisor.create_supervisor(
+        [agent("researcher"), agent("writer")], model=model("boss"), supervisor_name="boss"
+    )
+    ran.server.script(
+        Answer(calls=[("transfer_to_researcher", {})]),
+        Answer(calls=[("transfer_to_writer", {})]),
+        Answer(text="done", calls=()),
+        model="boss",
+    )
+    way(team.compile(name="team"))
+    bosses = [done("boss")] * 3
+    assert ran.tree() == [done("team", *bosses, done("researcher"), done("writer"))]
+
+
 def test_a_graph_that_waits_for_a_human_has_completed_and_goes_on_as_another_run(
     ran: Ran, agent: Callable[..., Any]
 ) -> None:
@@ -250,7 +269,39 @@ def test_calls_between_two_chunks_of_a_stream_are_not_the_graphs(
     assert ran.tree() == [done("me", done("one"), done("two"))]
 
 
-def test_a_stream_that_is_left_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
+def test_a_stream_that_is_dropped_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
+    async def main() -> None:
+        async for _ in agent("two").astream(HELLO):
+            break
+        await asyncio.sleep(0)
+
+    for _ in agent("one").stream(HELLO):
+        break
+    asyncio.run(main())
+    assert ran.tree() == [("one", "abandoned"), ("two", "abandoned")]
+
+
+def test_a_run_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
+    started = asyncio.Event()
+
+    async def never() -> str:
+        """Never ends."""
+        started.set()
+        await asyncio.Event().wait()
+        return ""
+
+    async def main() -> None:
+        task = asyncio.create_task(agent("planner", never).ainvoke(HELLO))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert ran.tree() == [("planner", "abandoned")]
+
+
+def test_a_stream_that_is_closed_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
     async def main() -> None:
         chunks = agent("two").astream(HELLO)
         await anext(chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,15 +91,22 @@ def test_the_agent_that_takes_over_is_a_run_beside_the_first(
 
 
 @WAYS
-def test_agents_that_are_tools_are_runs_in_the_one_that_uses_them(
+def test_agents_that_are_tools_are_runs_in_the_one_that_uses_them(  # C14, C16, C32
     way: Callable[[Any], None], ran: Ran, agent: Callable[..., Any]
 ) -> None:
     critic = agent("critic").as_tool("ask_critic", "asks a critic")
     writer = agent("writer", tools=[critic]).as_tool("ask_writer", "asks a writer")
     researcher = agent("researcher").as_tool("ask_researcher", "asks a researcher")
+
+    @agents.function_tool  # type: ignore[untyped-decorator]
+    def look_up(word: str) -> str:  # runs in a thread of a worker
+        with openai.OpenAI(base_url=ran.server.openai_url, api_key="k") as client:
+            return str(client.responses.create(model="planner", input=word).output_text)
+
     asked = [("ask_researcher", {"input": topic}) for topic in ("law", "taste", "price")]
-    ran.server.script(Answer(calls=[*asked, ("ask_writer", {"input": "x"})]), model="planner")
-    way(agent("planner", tools=[researcher, writer]))
+    asked += [("look_up", {"word": "x"}), ("ask_writer", {"input": "x"})]
+    ran.server.script(Answer(calls=asked), model="planner")
+    way(agent("planner", tools=[researcher, writer, look_up]))
     assert ran.tree() == [
         done("planner", *[done("researcher")] * 3, done("writer", done("critic")))
     ]
@@ -161,21 +169,25 @@ def test_a_run_of_too_many_turns_has_failed(ran: Ran, agent: Callable[..., Any])
     assert ran.tree() == [("planner", "failed")]
 
 
-def test_a_run_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
-    started = asyncio.Event()
+def never(started: asyncio.Event) -> Any:
+    """Make a tool that begins and never ends."""
 
-    async def never(_ctx: Any, _arguments: str) -> str:
+    async def wait(_ctx: Any, _arguments: str) -> str:
         started.set()
         await asyncio.Event().wait()
         return ""
 
-    tool = agents.FunctionTool(
-        name="never", description="", on_invoke_tool=never,
-        params_json_schema={"type": "object", "properties": {}, "additionalProperties": False},
-    )  # fmt: skip
+    nothing = {"type": "object", "properties": {}, "additionalProperties": False}
+    return agents.FunctionTool(
+        name="never", description="", on_invoke_tool=wait, params_json_schema=nothing
+    )
 
+
+def test_a_run_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
     async def main() -> None:
-        task = asyncio.create_task(agents.Runner.run(agent("planner", tools=[tool]), "hi"))
+        started = asyncio.Event()
+        planner = agent("planner", tools=[never(started)])
+        task = asyncio.create_task(agents.Runner.run(planner, "hi"))
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -183,6 +195,39 @@ def test_a_run_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any
 
     asyncio.run(main())
     assert ran.tree() == [("planner", "abandoned")]
+
+
+def test_a_stream_that_is_cancelled_is_abandoned(ran: Ran, agent: Callable[..., Any]) -> None:
+    async def main() -> None:
+        started = asyncio.Event()
+        running = agents.Runner.run_streamed(agent("planner", tools=[never(started)]), "hi")
+        await started.wait()
+        running.cancel()
+        async for _ in running.stream_events():
+            pass
+        with contextlib.suppress(asyncio.CancelledError):
+            await running.run_loop_task
+
+    asyncio.run(main())
+    assert ran.tree() == [("planner", "abandoned")]
+
+
+def test_runs_that_are_undone_in_the_middle_are_abandoned(
+    server: ModelServer, agent: Callable[..., Any]
+) -> None:
+    ran = Ran(server)
+    undo = follow("openai-agents")
+
+    @agents.function_tool  # type: ignore[untyped-decorator]
+    def leave() -> str:
+        undo()
+        return "left"
+
+    with ran.meter.instrument():
+        run(agent("planner", tools=[leave]))
+    assert [(event.kind, event.status) for event in ran.events if event.kind == "run"] == [
+        ("run", "abandoned")
+    ]
 
 
 def test_the_sdks_own_tracing_is_what_it_is_without_us(

@@ -81,7 +81,7 @@ WAYS = pytest.mark.parametrize(
 
 
 @WAYS
-def test_an_agent_that_a_tool_asks_is_a_run_in_the_one_whose_tool_it_is(
+def test_an_agent_that_a_tool_asks_is_a_run_in_the_one_whose_tool_it_is(  # C15
     way: Callable[[Any], None], ran: Ran, agent: Callable[..., Any]
 ) -> None:
     critic, writer, researcher, planner = map(agent, ("critic", "writer", "researcher", "planner"))
