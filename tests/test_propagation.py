@@ -8,6 +8,7 @@ import pickle
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tokenmeter import (
     propagate,
 )
 from tokenmeter.attribution import block, current
+from tokenmeter.ledger import read
 
 
 def in_thread(function: Any, *args: Any) -> Any:
@@ -177,6 +179,40 @@ def test_other_processes_of_a_pool_go_on_in_the_run(method: str) -> None:
     ):
         assert pool.submit(who).result() == current()
         assert list(pool.map(who, [1, 2], chunksize=2)) == [current()] * 2
+
+
+def asks(ledger: str) -> None:
+    """Make a call, and one in a run of its own; what a process of `multiprocessing` does here."""
+    meter = Meter([f"jsonl:{ledger}"])
+    ask = metered(lambda: {"input_tokens": 5, "output_tokens": 1}, meter=meter)
+    ask()
+    with attribute(agent="child"):
+        ask()
+    meter.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_of_multiprocessing_goes_on_in_the_run_that_starts_it(
+    method: str, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context(method)
+    ledger = str(tmp_path / "usage.jsonl")
+    with attribute(user="ada", agent="planner"):
+        here = current()
+        target = asks if method == "fork" else propagate(asks)
+        process = context.Process(target=target, args=(ledger,))
+        process.start()
+        process.join()
+    run, events = None, list(read(ledger))
+    for event in events:
+        run = event if event.kind == "run" else run
+    assert run is not None
+    assert [(e.kind, e.user, e.agent, e.run_id, e.parent_run_id) for e in events] == [
+        ("call", "ada", "planner", here.run_id, None),
+        ("call", "ada", "planner/child", run.run_id, here.run_id),
+        ("run", "ada", "planner/child", run.run_id, here.run_id),
+    ]
 
 
 def test_what_is_pickled_is_whom_it_is_for_and_no_tally() -> None:

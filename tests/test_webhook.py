@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError, Meter, MissingExtraError, UsageEvent
@@ -170,6 +170,7 @@ def test_what_json_does_not_know_is_rejected_before_anything_is_sent(webhook: We
         webhook(event(1, tags={"t": object()}))
 
 
+@example(ids=["", "\n"], more="")
 @given(ids=st.lists(st.text(max_size=8), unique=True), more=st.text(max_size=8))
 def test_the_key_is_that_of_these_events_in_this_order(ids: list[str], more: str) -> None:
     batch = [UsageEvent(kind="call", event_id=each, schema=1, ts=TS) for each in ids]

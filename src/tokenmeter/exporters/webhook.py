@@ -156,8 +156,8 @@ def idempotency_key(events: Sequence[UsageEvent]) -> str:
     >>> idempotency_key([])
     'e3b0c44298fc1c149afbf4c8996fb924'
     """
-    ids = "\n".join(event.event_id for event in events)
-    return hashlib.sha256(ids.encode("utf-8", "replace")).hexdigest()[:32]
+    ids = "".join(f"{len(event.event_id)}:{event.event_id}" for event in events)
+    return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _refusal(said: str, status: int, retry_after_s: float | None) -> BusyError | RejectedError:
