@@ -158,6 +158,34 @@ def test_a_session_and_its_sub_agents_are_a_tree_with_one_event_an_answer(  # C2
     assert root.subtree.output_tokens == sum(answer.output_tokens for answer in server.account)
 
 
+def test_a_sub_agent_of_a_sub_agent_is_below_it_and_a_session_has_the_name_of_its_agent(
+    serve: Start, events: list[UsageEvent], tmp_path: Path
+) -> None:
+    server = serve(
+        planner=[ask("researcher"), say("done")],
+        researcher=[ask("writer"), say("found")],
+        writer=[use("Bash", command="echo ink", description="ink"), say("written")],
+    )
+    given = options(
+        server, tmp_path, "planner", "researcher", "writer",
+        env=FOREGROUND, extra_args={"agent": "planner"},
+    )  # fmt: skip
+    given.system_prompt = None
+    given.agents["researcher"].tools.append("Agent")
+    given.agents["planner"].tools.append("Agent")
+    with attribute(agent="app"):
+        query("begin", given)
+    path = "app/planner/researcher"
+    assert runs(events) == {
+        ("app", "completed", None, None),
+        ("app/planner", "completed", None, "app"),
+        (path, "completed", None, "app/planner"),
+        (f"{path}/writer", "completed", None, path),
+    }
+    paths = {"planner": "app/planner", "researcher": path, "writer": f"{path}/writer"}
+    assert told(events) == sorted((paths[agent], *rest) for agent, *rest in server.account)
+
+
 def test_an_event_of_an_answer_says_what_the_sdk_said_of_it(
     serve: Start, events: list[UsageEvent], tmp_path: Path
 ) -> None:
@@ -321,6 +349,31 @@ def test_each_turn_of_a_client_belongs_to_whom_it_is_for(
         ("claude", task, answer.output_tokens)
         for task, answer in zip(("T-1", "T-2"), server.account, strict=True)
     ]
+
+
+def test_a_client_that_an_exception_leaves_has_failed_and_one_that_asks_nothing_has_completed(
+    serve: Start, events: list[UsageEvent], tmp_path: Path
+) -> None:
+    server = serve(planner=[say("good morning")])
+
+    async def failing() -> None:
+        async with sdk.ClaudeSDKClient(options(server, tmp_path)) as client:
+            await client.query("begin")
+            async for _ in client.receive_response():
+                raise KeyError("a secret")
+
+    async def silent() -> None:
+        client = sdk.ClaudeSDKClient(options(server, tmp_path))
+        await client.connect()
+        await client.disconnect()
+        await client.disconnect()
+
+    with pytest.raises(KeyError):
+        asyncio.run(failing())
+    asyncio.run(silent())
+    default().flush()
+    ended = [(e.agent, e.status, e.error_type) for e in events if e.kind == "run"]
+    assert ended == [("claude", "failed", "KeyError"), ("claude", "completed", None)]
 
 
 def test_a_tool_of_the_program_is_at_work_in_the_run_of_the_session(
