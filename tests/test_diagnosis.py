@@ -163,6 +163,7 @@ def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
         ["baggage", "", "default"],
         ["user", "", "default"],
         ["trace_unattributed", "false", "default"],
+        ["pseudonyms", "", "default"],
     ]
     assert ["stdout", "tokenmeter"] in found["exporters"]
     assert "secret" not in done.stdout

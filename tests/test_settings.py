@@ -275,6 +275,7 @@ def test_what_is_in_force_is_described_without_secrets(monkeypatch: pytest.Monke
         Setting("baggage", "", "default"),
         Setting("user", "", "default"),
         Setting("trace_unattributed", "false", "default"),
+        Setting("pseudonyms", "", "default"),
     ]
 
 

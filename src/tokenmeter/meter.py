@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
+from msgspec.structs import replace
+
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
 from tokenmeter.attribution import OUTERMOST
@@ -28,6 +30,7 @@ from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
+from tokenmeter.pseudonyms import Pseudonyms
 from tokenmeter.runs import Run, find_users, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
@@ -180,6 +183,7 @@ class Meter:
         self._router = Router(settings.providers, (*settings.dialects, *self._brought()))
         self.tokenizers = Tokenizers(settings.tokenizers, self.guard)
         self.estimates = settings.estimates
+        self._pseudonyms = settings.pseudonyms
         self._enabled = not (self._disabled or is_disabled())
         self.settings = settings
         self.place = place(os.environ)
@@ -330,6 +334,8 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
+        if self._pseudonyms is not None and event.user is not None:
+            event = self._disguised(event, self._pseudonyms)
         self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
         try:
@@ -339,6 +345,11 @@ class Meter:
                 sink.export(event)
         finally:
             claim.reset(token)
+
+    def _disguised(self, event: UsageEvent, pseudonyms: Pseudonyms) -> UsageEvent:
+        """Give an event without a name of a person; where none can be made, without a user."""
+        disguised = self.guard.run("a pseudonym", pseudonyms.applied, event)
+        return replace(event, user=None) if disguised is None else disguised
 
     @contextlib.contextmanager
     def tally(self, timeout: float = WAIT_S) -> Generator[Tally]:

@@ -20,6 +20,8 @@ from tokenmeter.exporters import checked as exporter_checked
 from tokenmeter.exporters.named import Named, placed
 from tokenmeter.near import meant
 from tokenmeter.providers import checked as providers_checked
+from tokenmeter.pseudonyms import Keys, Pseudonyms
+from tokenmeter.pseudonyms import checked as pseudonyms_checked
 from tokenmeter.sources import NO, YES, Found, found
 from tokenmeter.tokens.tokenizers import Tokenizer
 from tokenmeter.tokens.tokenizers import checked as tokenizers_checked
@@ -55,6 +57,9 @@ class Options(TypedDict, total=False):
             ``"os"``, ``"request"``), or a list of these, tried in order.
         trace_unattributed: Whether the function that made a call is noted where nobody claims it;
             see `Meter.unattributed`.
+        pseudonyms: A key, at least 16 bytes, with which the names of people are made pseudonyms
+            before any event is seen; or keys by name, of which the last is the current one; or the
+            path of a file of them. A ``str`` is a key, never a path.
     """
 
     providers: Mapping[str, str] | None
@@ -65,6 +70,7 @@ class Options(TypedDict, total=False):
     baggage: Iterable[str] | None
     user: str | Resolver | Iterable[str | Resolver] | None
     trace_unattributed: bool | None
+    pseudonyms: Keys | None
 
 
 class Setting(NamedTuple):
@@ -100,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True):
     baggage: tuple[str, ...] = ()
     user: tuple[str | Resolver, ...] = ()
     trace_unattributed: bool = False
+    pseudonyms: Pseudonyms | None = None
     origins: Mapping[str, str] = {}
 
     def given(self, options: Mapping[str, Any]) -> Settings:
@@ -189,6 +196,8 @@ def _read(name: str, source: Found) -> object:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_name(item)}" for key, item in cast("Any", value).items())
     return ", ".join(map(_name, cast("Iterable[object]", value)))
@@ -250,4 +259,5 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "baggage": _baggage,
     "user": resolvers_checked,
     "trace_unattributed": _switch("trace_unattributed"),
+    "pseudonyms": lambda given, _: pseudonyms_checked(given),
 }
