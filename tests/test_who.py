@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import getpass
@@ -13,7 +14,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ import pytest
 import tokenmeter
 from tokenmeter import ConfigurationError, Meter, UsageEvent, attribute, outcome
 from tokenmeter.settings import Settings
+from tokenmeter.web import ASGIMiddleware
 from tokenmeter.who import CI_VARIABLES, NAMED
 from wires import ASKED, CHAT, chat
 
@@ -296,17 +298,30 @@ def test_without_git_there_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("git") == (None, None)
 
 
-def test_asgi_is_the_principal_of_the_request(
-    monkeypatch: pytest.MonkeyPatch, events: list[UsageEvent]
+def test_asgi_is_the_principal_of_the_request_as_known_when_the_call_is_made(
+    events: list[UsageEvent],
 ) -> None:
-    monkeypatch.delitem(sys.modules, "tokenmeter.web", raising=False)
     meter = Meter([events.append], user="asgi")
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        ask(meter)
+        scope["user"] = SimpleNamespace(is_authenticated=True, identity="ada")
+        ask(meter)
+
+    asyncio.run(ASGIMiddleware(app)({"type": "http", "headers": []}, no_message, no_message))
     ask(meter)
-    web: Any = ModuleType("tokenmeter.web")
-    web.principal = lambda: "ada"
-    monkeypatch.setitem(sys.modules, "tokenmeter.web", web)
-    ask(meter)
-    assert whose(events) == [(None, None), ("ada", "asgi")]
+    assert whose(events) == [(None, None), ("ada", "asgi"), (None, None)]
+
+
+async def no_message(_message: object = None) -> None:
+    return None
+
+
+def test_asgi_is_nobody_where_no_middleware_was_ever_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "tokenmeter.web")
+    assert found("asgi") == (None, None)
 
 
 def test_each_is_had_by_its_name() -> None:

@@ -31,7 +31,7 @@ from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
 from tokenmeter.pseudonyms import Pseudonyms
-from tokenmeter.runs import Run, hear, still_open
+from tokenmeter.runs import Run, find_users, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
 from tokenmeter.surroundings import place
@@ -178,6 +178,7 @@ class Meter:
             self.exact = ExactStreams(self.guard) if settings.exact_streams else None
         if settings.user is not before.user:
             self.who = Who(settings.user, self.guard) if settings.user else None
+            find_users()
         self.traces = settings.trace_unattributed
         self._router = Router(settings.providers, (*settings.dialects, *self._brought()))
         self.tokenizers = Tokenizers(settings.tokenizers, self.guard)

@@ -97,13 +97,12 @@ class Run:
     def is_for(self, attribution: Attribution) -> None:
         """Take note of whom it is for, and of its user as each hearer finds one here and now."""
         self.attribution = attribution
-        if attribution.user is None and self._once:
+        if _finding and attribution.user is None and self._once:
             found = {r: h.who.resolved(attribution) for r in _hearers if (h := r()) and h.who}
             self._found = found or _NONE
 
-    def _as_found_by(self, hearer: Hearer) -> Attribution:
-        found = self._found.get(weakref.ref(hearer)) if self._found else None
-        return found or self.attribution
+    def _found_by(self, hearer: Hearer) -> Attribution:
+        return self._found.get(weakref.ref(hearer), self.attribution)
 
     def left(self, exc: BaseException | None) -> None:
         """End it: its block was left, by this exception or by none."""
@@ -156,7 +155,7 @@ class Run:
         By position, in the order of the schema, for speed.
         """
         ended_s = time.perf_counter() if self._ended_s is None else self._ended_s
-        *who, tags = astuple(self._as_found_by(hearer))
+        *who, tags = astuple(self._found_by(hearer) if self._found else self.attribution)
         columns: list[Any] = [
             "run",
             self.in_tree[1],
@@ -204,6 +203,12 @@ def hear(hearer: Hearer) -> None:
     _hearers = (*(r for r in _hearers if r() is not None), weakref.ref(hearer))
 
 
+def find_users() -> None:
+    """Have runs that begin from now on ask their hearers for a user; which costs each of them."""
+    global _finding
+    _finding = True
+
+
 def still_open() -> Iterator[Run]:
     """Give the runs of this process that have not ended."""
     return (run for run in list(_open) if run.is_ours)
@@ -231,3 +236,4 @@ class _Ids:
 _ids = _Ids()
 _open: set[Run] = set()
 _hearers: tuple[weakref.ref[Hearer], ...] = ()
+_finding = False

@@ -96,7 +96,8 @@ def _aside(session: Any, options: dict[str, Any], guard: Guard) -> Aside | None:
     are taken out for good, and remembered.
     """
     defaults, given = session.headers, options.get("headers")
-    aside = _sessions.of(session, defaults, named(defaults) if defaults else (), guard)
+    ours = named(defaults) if defaults else ()
+    aside = _sessions.of(session, defaults, ours, guard) if ours or _sessions.any else None
     if not given:
         return aside
     if not hasattr(given, "keys"):  # pairs, perhaps of an iterator: what aiohttp makes of them

@@ -25,6 +25,7 @@ PREFIX = "x-tokenmeter-"
 
 _NAMES = ("user", "team", "task", "conversation")
 _TAG = "tag-"
+_X = ("x", "X")
 _SIGNED = ("authorization", "signature-input")
 """Headers that list those which are signed: AWS's, and HTTP Message Signatures (RFC 9421)."""
 
@@ -125,14 +126,15 @@ class Remembered:
     """What was taken out of objects that may be sent again: the object has it no more."""
 
     def __init__(self) -> None:
-        self._any = False  # which costs a call less than to ask the mapping
+        self.any = False
+        """Whether anything ever was; to ask the mapping would cost every call more."""
         self._asides: weakref.WeakKeyDictionary[Any, Aside | None] = weakref.WeakKeyDictionary()
 
     def of(self, thing: Any, headers: Any, ours: Sequence[str], guard: Guard) -> Aside | None:
         """Take what is there, over what was there before."""
-        aside = self._asides.get(thing) if self._any else None
+        aside = self._asides.get(thing) if self.any else None
         if ours:
-            self._any = True
+            self.any = True
             aside = self._asides[thing] = both(aside, taken(headers, ours, guard))
         return aside
 
@@ -146,4 +148,4 @@ def both(outer: Aside | None, inner: Aside | None) -> Aside | None:
 
 def named(headers: Iterable[str]) -> list[str]:
     """Give the names of headers of ours; on the path of every call."""
-    return [name for name in headers if name[:13].lower() == PREFIX]
+    return [name for name in headers if name[:1] in _X and name[:13].lower() == PREFIX]

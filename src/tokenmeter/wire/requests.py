@@ -34,7 +34,10 @@ _remembered = Remembered()
 def _aside(_session: Any, args: list[Any], kwargs: dict[str, Any], guard: Guard) -> Aside | None:
     """Take what is meant for us out of a prepared request, whose headers are a copy."""
     request = args[0] if args else kwargs["request"]
-    return _remembered.of(request, request.headers, named(request.headers), guard)
+    ours = named(request.headers)
+    if not ours and not _remembered.any:
+        return None
+    return _remembered.of(request, request.headers, ours, guard)
 
 
 def _answer(call: Call, session: Any, response: Any, kwargs: dict[str, Any], guard: Guard) -> None:
