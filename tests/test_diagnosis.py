@@ -161,6 +161,8 @@ def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
         ["tokenizers", "", "default"],
         ["exact_streams", "true", "tokenmeter.toml: exact_streams"],
         ["baggage", "", "default"],
+        ["user", "", "default"],
+        ["trace_unattributed", "false", "default"],
         ["pseudonyms", "", "default"],
     ]
     assert ["stdout", "tokenmeter"] in found["exporters"]

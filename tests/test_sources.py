@@ -198,11 +198,11 @@ def test_the_fault_of_another_tools_table_is_not_ours(project: Path) -> None:
         ("tokenmeter.toml", "exporter = ['stdout']",
          ("tokenmeter.toml: exporter: there is no such setting; did you mean 'exporters'? "
          "Known settings are baggage, estimates, exact_streams, exporters, providers, "
-         "pseudonyms")),
+         "pseudonyms, trace_unattributed, user")),
         ("pyproject.toml", "[tool.tokenmeter]\ncolour = 1",
          ("pyproject.toml: tool.tokenmeter.colour: there is no such setting; "
          "known settings are baggage, estimates, exact_streams, exporters, providers, "
-         "pseudonyms")),
+         "pseudonyms, trace_unattributed, user")),
         ("pyproject.toml", "[tool]\ntokenmeter = 1",
          "pyproject.toml: tool.tokenmeter is a table of settings"),
         ("tokenmeter.toml", "\udcff", "tokenmeter.toml cannot be read: it is not UTF-8"),

@@ -173,11 +173,11 @@ def _read(member: str, found: dict[str, str], allowed: Collection[str]) -> str |
     kind = "tag" if name.startswith("tag.") else name
     if kind not in _CHECKS:
         return "unknown"
-    if {"tag": "tags"}.get(kind, kind) in set(ALLOWED) - set(allowed):
+    right = "tags" if kind == "tag" else name
+    if right in ALLOWED and right not in allowed:
         return "not allowed"
     try:
-        name = unquote_to_bytes(name).decode()
-        value = unquote_to_bytes(rest.partition(";")[0].strip(" \t")).decode()
+        name, value = _unquoted(name), _unquoted(rest.partition(";")[0].strip(" \t"))
     except UnicodeDecodeError:
         return "malformed"
     fits = _CHECKS[kind](value) and _is_plain(name) and name != "tag."
@@ -187,6 +187,10 @@ def _read(member: str, found: dict[str, str], allowed: Collection[str]) -> str |
         return "too many"
     found[name] = value
     return None
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text).decode() if "%" in text else text  # most are ids
 
 
 def _is_plain(text: str, most: int = _MAX_CHARACTERS) -> bool:

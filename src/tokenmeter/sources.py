@@ -119,6 +119,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "estimates": _switch,
     "exact_streams": _switch,
     "baggage": _list,
+    "user": _list,
+    "trace_unattributed": _switch,
     "pseudonyms": lambda text, _: Path(text),  # a file: no secret stands in the environment itself
 }
 """What can be set outside of code, and how its variable is read."""
