@@ -108,10 +108,10 @@ def test_what_has_not_the_person_in_it_is_not_written_anew_nor_is_anything_in_a_
     tmp_path: Path,
 ) -> None:
     path = rolled_up(tmp_path, some(9))
-    before = path.stat()
+    before = path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()
     assert erased(path, dry_run=True) == [Place(str(path), 3)]
     assert list(erase([path], Person(["somebody else"]))) == [Place(str(path), 0)]
-    assert path.stat() == before
+    assert (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) == before
 
 
 def test_whole_events_are_removed_from_parquet(tmp_path: Path) -> None:

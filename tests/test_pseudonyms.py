@@ -103,25 +103,26 @@ def test_calls_runs_outcomes_and_recorded_events_have_the_pseudonym_everywhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[UsageEvent] = []
+    grace = pseudonym("grace", KEY)  # a name that no id has by chance in its digits
     meter = tokenmeter.configure(
         pseudonyms=KEY, exporters=[seen.append, "jsonl:usage.jsonl", "stdout", "memory"]
     )
-    with tokenmeter.tally() as spent, attribute(user="ada", task="T", agent="planner"):
+    with tokenmeter.tally() as spent, attribute(user="grace", task="T", agent="planner"):
         ask("?")
         tokenmeter.outcome("T", "accepted")
-        tokenmeter.record(recorded(user="ada", user_origin="elsewhere"))
+        tokenmeter.record(recorded(user="grace", user_origin="elsewhere"))
     tokenmeter.flush()
     assert [(event.kind, event.user, event.user_origin) for event in seen] == [
-        ("call", ADA, "explicit"),
-        ("outcome", ADA, "explicit"),
-        ("call", ADA, "elsewhere"),
-        ("run", ADA, "explicit"),
+        ("call", grace, "explicit"),
+        ("outcome", grace, "explicit"),
+        ("call", grace, "elsewhere"),
+        ("run", grace, "explicit"),
     ]
-    assert {user for user, _, _ in meter.totals.rows()} == {ADA}
+    assert {user for user, _, _ in meter.totals.rows()} == {grace}
     written = (tmp_path / "usage.jsonl").read_text() + capsys.readouterr().out
     written += str(spent.tree()) + repr(spent) + repr(meter.totals.rows())
-    assert "ada" not in written
-    assert written.count(ADA) >= 4
+    assert "grace" not in written
+    assert written.count(grace) >= 4
 
 
 def test_a_run_that_is_open_when_the_meter_ends_has_the_pseudonym() -> None:
@@ -147,12 +148,12 @@ def test_nothing_is_made_of_an_event_without_a_user_or_with_a_known_pseudonym() 
         assert seen.pop() is event
 
 
-def test_what_no_pseudonym_can_be_made_of_is_nobody_and_is_counted() -> None:
+def test_what_is_no_text_is_nobody() -> None:
     seen: list[UsageEvent] = []
     meter = Meter([seen.append], pseudonyms=KEY)
     meter.record(recorded(user=["ada"]))
     assert [event.user for event in seen] == [None]
-    assert meter.guard.failures == {"a pseudonym": 1}
+    assert meter.guard.failures == {}
 
 
 def test_a_new_key_is_for_new_events_and_the_old_key_still_knows_its_own() -> None:

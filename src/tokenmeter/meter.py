@@ -11,8 +11,6 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
-from msgspec.structs import replace
-
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
 from tokenmeter.attribution import OUTERMOST
@@ -30,7 +28,6 @@ from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
-from tokenmeter.pseudonyms import Pseudonyms
 from tokenmeter.runs import Run, find_users, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
@@ -334,8 +331,8 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
-        if self._pseudonyms is not None and event.user is not None:
-            event = self._disguised(event, self._pseudonyms)
+        if self._pseudonyms is not None:
+            event = self._pseudonyms.applied(event)
         self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
         try:
@@ -345,11 +342,6 @@ class Meter:
                 sink.export(event)
         finally:
             claim.reset(token)
-
-    def _disguised(self, event: UsageEvent, pseudonyms: Pseudonyms) -> UsageEvent:
-        """Give an event without a name of a person; where none can be made, without a user."""
-        disguised = self.guard.run("a pseudonym", pseudonyms.applied, event)
-        return replace(event, user=None) if disguised is None else disguised
 
     @contextlib.contextmanager
     def tally(self, timeout: float = WAIT_S) -> Generator[Tally]:

@@ -101,11 +101,15 @@ class Pseudonyms:
         return [_digest(name, key, user) for name, key in self._keys.items()]
 
     def applied(self, to: E) -> E:
-        """Give an event, or an attribution, with the pseudonym where the name is."""
-        if to.user is None:
+        """Give an event, or an attribution, with the pseudonym where the name is.
+
+        What is no text, although the type says so, is nobody rather than seen.
+        """
+        user = to.user
+        if user is None:
             return to
-        known_as = self.known_as(to.user)
-        return to if known_as == to.user else replace(to, user=known_as)
+        known_as = self.known_as(user) if isinstance(user, str) else None  # pyright: ignore
+        return to if known_as == user else replace(to, user=known_as)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
