@@ -220,6 +220,35 @@ def in_trio() -> bool:
     return True
 
 
+def test_a_decorated_generator_that_is_dropped_cleans_up_inside_of_its_block() -> None:
+    seen: list[Attribution] = []
+
+    @as_ada
+    def ask() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            seen.append(current())
+
+    @as_ada
+    async def ask_async() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            seen.append(current())
+
+    async def main() -> None:
+        steps, async_steps = ask(), ask_async()
+        next(steps)
+        await anext(async_steps)
+        with attribute(user="bob"):
+            del steps, async_steps
+            assert current().user == "bob"
+
+    asyncio.run(main())
+    assert seen == [ADA, ADA]
+
+
 def test_a_decorated_generator_can_move_between_threads() -> None:
     @as_ada
     def ask() -> Iterator[Attribution]:

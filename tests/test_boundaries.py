@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -334,3 +338,155 @@ def test_hostile_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_cannot_be_allowed_is_refused_at_once(given: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         tokenmeter.configure(baggage=given)
+
+
+# --- at the door of a real service ----------------------------------------------------------------
+
+
+class Service(threading.Thread):
+    """A service that goes on in the run of whoever asks, and says whom it would be for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        outer = self
+        self.taken: list[Attribution] = []
+        self.raised: list[BaseException] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                try:
+                    with extract(self.headers), attribute(agent="service"):  # type: ignore[arg-type]
+                        outer.taken.append(current())
+                except BaseException as exc:
+                    outer.raised.append(exc)
+                assert current() == Attribution()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_args: Any) -> None: ...
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.start()
+
+    def run(self) -> None:
+        self._http.serve_forever(0.01)
+
+    def ask(self, lines: list[bytes]) -> int:
+        """Send lines of a header as they are; give the status, which the server may refuse with."""
+        with socket.create_connection(("127.0.0.1", self._http.server_port)) as connection:
+            head = [b"GET / HTTP/1.0", *lines, b"", b""]
+            with contextlib.suppress(ConnectionError):  # it may refuse before it has read all
+                connection.sendall(b"\r\n".join(head))
+            with contextlib.suppress(ConnectionError):
+                return int((connection.makefile("rb").readline().split() or [b"0", b"0"])[1])
+        return 0
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self.join()
+        self._http.server_close()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.close()
+
+
+RAW_LINES = st.binary(max_size=300).map(lambda raw: re.sub(rb"[\r\n]", b"", raw))
+MEMBERS = st.builds(
+    b"tokenmeter.%b=%b".__mod__,
+    st.tuples(
+        st.sampled_from([b"run", b"parent", b"depth", b"agent", b"task", b"user", b"%74ask"]),
+        RAW_LINES | st.sampled_from([RUN.encode(), b"%00", b"%E2%80%AE", b"%ED%A0%80", b"7"]),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"baggage", b"Baggage", b"BAGGAGE", b"traceparent", b"tracestate"]),
+            RAW_LINES | st.lists(MEMBERS, max_size=6).map(b",".join),
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_bytes_reach_a_real_service_it_answers_and_takes_only_what_is_sound(
+    service: Service, lines: list[tuple[bytes, bytes]]
+) -> None:
+    service.taken.clear()
+    status = service.ask([b"%b: %b" % line for line in lines])
+    assert service.raised == []
+    for here in service.taken:
+        assert (here.user, here.team, here.tags) == (None, None, None)
+        for text in (here.task, here.agent, here.conversation):
+            assert text is None or (text.isprintable() and 0 < len(text) <= 1024 + len("/service"))
+        assert here.parent_run_id is None or re.fullmatch("[0-9a-f]{32}", here.parent_run_id)
+        assert here.depth is not None
+        assert 0 <= here.depth <= 1001
+    assert status == 204 or not service.taken
+
+
+@pytest.mark.parametrize("size", [8_192, 16_000, 65_000, 70_000, 200_000])
+def test_a_header_as_long_as_a_server_lets_through_is_ignored_in_no_time(
+    service: Service, meter: tokenmeter.Meter, size: int
+) -> None:
+    service.taken.clear()
+    status = service.ask([b"baggage: tokenmeter.task=T," + b"tokenmeter.task=x," * (size // 18)])
+    assert (status, [here.task for here in service.taken]) in [(204, [None]), (431, [])]
+    assert ignored(meter) == ({"too long": 1} if status == 204 else {})
+
+
+def test_of_repeated_lines_the_server_gives_the_first_and_nothing_breaks(service: Service) -> None:
+    service.taken.clear()
+    lines = [b"baggage: tokenmeter.task=T-%d" % n for n in range(50)]
+    assert service.ask(lines) == 204
+    assert [here.task for here in service.taken] == ["T-0"]
+
+
+HOSTILE = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0") | st.characters(categories=["Cs"]),
+    max_size=200,
+)
+
+
+@settings(deadline=None)
+@given(HOSTILE | HEADERS.filter(lambda text: "\0" not in text), HOSTILE)
+def test_whatever_stands_in_the_environment_configuring_takes_only_what_is_sound(
+    header: str, parent: str
+) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        with contextlib.suppress(UnicodeEncodeError):  # what no environment can hold
+            environment.setenv("BAGGAGE", header)
+            environment.setenv("TRACEPARENT", parent)
+        tokenmeter.configure()
+        here = current()
+        environment.delenv("BAGGAGE", raising=False)
+        environment.delenv("TRACEPARENT", raising=False)
+        tokenmeter.configure()
+    assert (here.user, here.team, here.tags) == (None, None, None)
+    for text in (here.task, here.agent, here.conversation):
+        assert text is None or (text.isprintable() and 0 < len(text) <= 1024)
+    assert current() == Attribution()
+
+
+NOT_HEADERS: list[Any] = [
+    {"baggage": b"tokenmeter.task=T"},
+    {"baggage": 7},
+    {"baggage": ["tokenmeter.task=T"]},
+    {b"baggage": "tokenmeter.task=T"},
+    {None: None},
+    {"baggage": "\ud800tokenmeter.task=T"},
+    [("baggage", "tokenmeter.task=T")],
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("headers", NOT_HEADERS)
+def test_headers_that_are_none_are_never_an_exception(headers: Any) -> None:
+    with extract(headers):
+        assert current() == Attribution()

@@ -276,7 +276,7 @@ def lift(owner: object) -> None:
 def _laid(names: Names, owner: object, run: Run | None, outer: Block, *, stays: bool) -> Block:
     attribution = names.over(outer.attribution, None if run is None else run.in_tree)
     if run is not None and run.attribution is NOBODY:
-        run.attribution = attribution
+        run.is_for(attribution)
     return Block(attribution, owner, names, run, stays, outer, names.span or outer.span)
 
 

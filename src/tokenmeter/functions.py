@@ -150,13 +150,17 @@ def _run_generator(begin: Begin, function: Any, args: Any, kwargs: Any) -> Any:
 class _Driven(_Proxy):  # type: ignore[misc]
     """A generator of either colour, for all the world; dropping it ends its run."""
 
+    __wrapped__: Any
+
     def __init__(self, generator: Any, run: Run) -> None:
         _Proxy.__init__(self, generator)
         self._self_run = run
         self._self_unread = True
 
     def __del__(self) -> None:
-        self._self_run.dropped(unread=self._self_unread)
+        with self._self_run as run:
+            self.__wrapped__ = None  # what it does at its end is inside of the block too
+            run.dropped(unread=self._self_unread)
 
 
 class _Steps(_Driven):

@@ -16,7 +16,15 @@ from msgspec.structs import astuple, replace
 
 from tokenmeter.attribution import attribute, block, is_text, lay, lift
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import HOST, SCHEMA, TagValue, UsageEvent, in_utc, timestamp
+from tokenmeter.event import (
+    HOST,
+    SCHEMA,
+    Attribution,
+    TagValue,
+    UsageEvent,
+    in_utc,
+    timestamp,
+)
 from tokenmeter.ids import derived_id
 from tokenmeter.meter import Meter, default
 from tokenmeter.near import meant
@@ -94,13 +102,12 @@ def stated(meter: Meter, statement: Statement) -> UsageEvent:
         environment=meter.place.environment,
         host=HOST,
         pid=meter.pid,
-        **_who(statement.task),
+        **_who(meter.whose(replace(block.get().attribution, task=statement.task))),
     )
 
 
-def _who(task: str) -> dict[str, Any]:
-    here = replace(block.get().attribution, task=task)
-    return dict(zip(here.__struct_fields__, astuple(here), strict=True))
+def _who(who: Attribution) -> dict[str, Any]:
+    return dict(zip(who.__struct_fields__, astuple(who), strict=True))
 
 
 def _id(said: Statement, ts: datetime) -> str:

@@ -20,6 +20,7 @@ from tokenmeter.ids import EventIds
 from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, RemoteSpan, span_context, span_ids
 from tokenmeter.watching import in_force
+from tokenmeter.who import Who
 from tokenmeter.wire.claim import claimed
 
 InTree = tuple[str, str, str | None, int]
@@ -29,6 +30,11 @@ which it began, or ``None``; and its depth, how many runs it began in."""
 
 class Hearer(Protocol):
     """What hears of runs: a meter."""
+
+    @property
+    def who(self) -> Who | None:
+        """What finds out whose a run is where no block says it."""
+        ...
 
     def ran(self, run: Run) -> None:
         """Say the event of a run that has ended."""
@@ -55,6 +61,7 @@ class Run:
     __slots__ = (
         "_end",
         "_ended_s",
+        "_found",
         "_once",
         "_pid",
         "_span",
@@ -77,6 +84,7 @@ class Run:
         self.watchers = in_force.get()
         self._span = span_context(span)
         self._pid = _ids.pid
+        self._found: dict[weakref.ref[Hearer], Attribution] = _NONE
         self._end = ABANDONED
         self._ended_s: float | None = None
         self._once = [None]
@@ -85,6 +93,17 @@ class Run:
         else:
             _open.add(self)
         self._started_s = time.perf_counter()
+
+    def is_for(self, attribution: Attribution) -> None:
+        """Take note of whom it is for, and of its user as each hearer finds one here and now."""
+        self.attribution = attribution
+        if attribution.user is None and self._once:
+            found = {r: h.who.resolved(attribution) for r in _hearers if (h := r()) and h.who}
+            self._found = found or _NONE
+
+    def _as_found_by(self, hearer: Hearer) -> Attribution:
+        found = self._found.get(weakref.ref(hearer)) if self._found else None
+        return found or self.attribution
 
     def left(self, exc: BaseException | None) -> None:
         """End it: its block was left, by this exception or by none."""
@@ -131,13 +150,13 @@ class Run:
         """Whether this process has begun it, and not the one that it was forked from."""
         return self._pid == os.getpid()
 
-    def event(self, place: Place, pid: int) -> UsageEvent:
+    def event(self, place: Place, pid: int, hearer: Hearer) -> UsageEvent:
         """Give its event, whose id is that of the run; of one that is still open, an abandoned one.
 
         By position, in the order of the schema, for speed.
         """
         ended_s = time.perf_counter() if self._ended_s is None else self._ended_s
-        *who, tags = astuple(self.attribution)
+        *who, tags = astuple(self._as_found_by(hearer))
         columns: list[Any] = [
             "run",
             self.in_tree[1],
@@ -159,6 +178,7 @@ class Run:
         return UsageEvent(*columns)
 
 
+_NONE: dict[weakref.ref[Hearer], Attribution] = {}
 _columns = UsageEvent.__struct_fields__
 _BEFORE_STATUS = (None,) * (_columns.index("status") - 4)
 _BEFORE_USER = (None,) * (_columns.index("user") - _columns.index("duration_s") - 1)

@@ -17,7 +17,7 @@ import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Image, Message, Piece, Prompt
-from tokenmeter.dialects.fields import Count, decode
+from tokenmeter.dialects.fields import Count, decode, identifier
 from tokenmeter.event import Usage
 
 _DONE = b"[DONE]"
@@ -102,7 +102,7 @@ class AlephAlpha(Dialect):
                 output_tokens=body.num_tokens_generated,
             ),
             status="failed" if failed else "completed" if ended else None,
-            error_type=(body.code or "error") if failed else None,
+            error_type=(identifier(body.code) or "error") if failed else None,
             final=ended,
         )
 

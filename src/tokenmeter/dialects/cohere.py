@@ -23,7 +23,8 @@ import msgspec
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
-from tokenmeter.dialects.fields import Count, billable, decode, overlay
+from tokenmeter.dialects.fields import Count, billable, decode, identifier, overlay
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Status, Usage
 
 _DONE = b"[DONE]"
@@ -88,6 +89,7 @@ class CohereChat(Dialect):
     marks = (b'"finish_reason"', b'"message-end"', b'"stream-end"')
 
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body | None:
         """Lay one event, and what it carries, over the events before it."""
@@ -111,7 +113,7 @@ class CohereChat(Dialect):
             finish_reasons=reasons or None,
             usage=NOTHING if meta is None else _usage(meta),
             status=failed or (_BROKEN[broken] if broken else "completed" if ended else None),
-            error_type=body.error_type or broken,
+            error_type=identifier(body.error_type) or broken or (failed and "error"),
             final=ended,
         )
 

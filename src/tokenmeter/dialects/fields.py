@@ -115,11 +115,13 @@ def _newer(old: Any, new: Any) -> Any:
 
 def error_code(error: ErrorBody | None, default: str | None = None) -> str | None:
     """Give the vendor's code of an error when it is an identifier; never a sentence."""
-    if error is not None:
-        for name in (error.code, error.type, error.status):
-            if name is not None and _IDENTIFIER.fullmatch(name):
-                return name
-    return default
+    said = () if error is None else (error.code, error.type, error.status)
+    return next((code for name in said if (code := identifier(name))), default)
+
+
+def identifier(said: str | None) -> str | None:
+    """Give what a vendor said when it is an identifier; a sentence may hold anything."""
+    return said if said is not None and _IDENTIFIER.fullmatch(said) else None
 
 
 def billable(**counts: int | None) -> dict[str, int] | None:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
-from tokenmeter.dialects.fields import Count, decode
+from tokenmeter.dialects.fields import Count, decode, identifier
 from tokenmeter.event import Usage
 
 _INPUT, _OUTPUT, _MODEL = "x-prompt-tokens", "x-generated-tokens", "x-model-id"
@@ -113,7 +113,7 @@ class TextGeneration(Dialect):
                 output_tokens=sum(known) if known else None,
             ),
             status="failed" if failed else "completed" if ended else None,
-            error_type=(body.error_type or "error") if failed else None,
+            error_type=(identifier(body.error_type) or "error") if failed else None,
             final=ended,
         )
 
