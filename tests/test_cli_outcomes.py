@@ -105,6 +105,23 @@ def test_a_revert_finds_in_the_ledger_what_an_earlier_import_said(run: Run) -> N
     assert run("new.json", "--from=github", "--to=usage.jsonl") == ["0 imported, 1 already there"]
 
 
+def test_a_task_that_was_reopened_is_said_until_somebody_revokes_it(run: Run) -> None:
+    heading = "ID,Completed,Canceled\n"
+    run.write("old.csv", heading + "ENG-1,2026-11-01T00:00Z,\nENG-2,2026-11-01T00:00Z,\n")
+    run.write("new.csv", heading + "ENG-1,,\nENG-2,2026-11-01T00:00Z,\nENG-3,,\n")
+    run("old.csv", "--from=linear", "--to=usage.jsonl")
+    assert run("new.csv", "--from=linear", "--to=usage.jsonl") == [
+        "0 imported, 1 already there, 2 ignored",
+        "ignored: 2 undecided",
+    ]
+    (said,) = run.err
+    assert said.startswith("tokenmeter: ENG-1 is open now and was accepted before")
+    run.write("own.csv", OWN + "ENG-1,revoked,,,2026-11-02T00:00Z\n")
+    run("own.csv", "--to=usage.jsonl")
+    run("new.csv", "--from=linear", "--to=usage.jsonl")
+    assert run.err == []
+
+
 def test_a_dry_run_says_every_statement_and_conflicts_and_writes_nothing(run: Run) -> None:
     both = OWN + "A,accepted,ci,7,2026-11-01T00:00Z\nB,accepted,ci,7,2026-11-02T00:00Z\n"
     run.write("t.csv", both)

@@ -72,6 +72,7 @@ def _command(options: argparse.Namespace) -> int:
     exports = [_export(name, options) for name in options.files]
     before = [event for target in into for event in target.outcomes]
     reading = read(exports, layout, _tasks_by_reference(before))
+    reading.remarks += reopened(reading, layout.evidence, before)
     _complain(reading)
     if options.strict and reading.problems:
         print("nothing was imported")
@@ -142,6 +143,17 @@ def conflicts(before: Sequence[UsageEvent], events: Sequence[UsageEvent]) -> lis
         f"disputed: {shown(said)}: it is an outcome of {owners.get(said.reference or '', 'others')}"
         for said in settlement.disputed
         if said.event_id in new
+    ]
+
+
+def reopened(reading: Reading, evidence: str, before: Sequence[UsageEvent]) -> list[str]:
+    """Say which tasks were accepted by this very tracker, and are open there now."""
+    tasks = settle(before).tasks
+    said = {event.task for event in before if (event.evidence, event.reference) == (evidence, None)}
+    return [
+        f"{name} is open now and was accepted before; nothing is revoked, because nobody says when"
+        for name in dict.fromkeys(reading.undecided)
+        if name in said and tasks[name].is_accepted
     ]
 
 

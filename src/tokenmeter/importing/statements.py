@@ -34,12 +34,14 @@ class Reading(msgspec.Struct, eq=False):
         problems: Rows that cannot be used.
         ignored: How many rows say nothing, by reason.
         remarks: What else is to be known, in a line each.
+        undecided: Tasks of rows with a status that means nothing yet.
     """
 
     said: list[Said] = []
     problems: list[Problem] = []
     ignored: Counter[str] = msgspec.field(default_factory=Counter[str])
     remarks: list[str] = []
+    undecided: list[str] = []
 
 
 class _UnusableError(Exception):
@@ -69,7 +71,7 @@ def read(
         _check(export, layout)
     reading = Reading(problems=[problem for export in exports for problem in export.problems])
     rows = [row for export in exports for row in export.rows]
-    reader = _Reader(layout, rows, known or {}, reading.remarks)
+    reader = _Reader(layout, rows, known or {}, reading)
     for row in rows:
         try:
             reading.said.append(Said(reader.statement(row), row))
@@ -101,11 +103,12 @@ def _check(export: Export, layout: Layout) -> None:
 
 class _Reader:
     def __init__(
-        self, layout: Layout, rows: Iterable[Row], known: Mapping[str, str], remarks: list[str]
+        self, layout: Layout, rows: Iterable[Row], known: Mapping[str, str], reading: Reading
     ) -> None:
         self._layout = layout
         self._known = known
-        self._remarks = remarks
+        self._remarks = reading.remarks
+        self._undecided = reading.undecided
         self._history = None if layout.pulls is None else History(rows, layout.pulls)
 
     def statement(self, row: Row) -> Statement:
@@ -136,6 +139,7 @@ class _Reader:
             raise _UnusableError(row.problem(layout.status, expected))
         verdict = verdicts[key]
         if verdict is None:
+            self._undecided += self._tasks(row)[:1]
             raise _IgnoredError(f"with the status {shortened(status)}" if status else "undecided")
         return verdict
 
