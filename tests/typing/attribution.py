@@ -9,10 +9,12 @@ from typing import assert_type
 from tokenmeter import (
     ContextExecutor,
     Tally,
+    Undo,
     UsageEvent,
     attribute,
     environ_for_child,
     extract,
+    follow,
     inject,
     outcome,
     propagate,
@@ -42,6 +44,7 @@ assert_type(steps(1), AsyncIterator[int])
 assert_type(lines(1), Iterator[str])
 assert_type(environ_for_child(), dict[str, str])
 assert_type(inject({"accept": "*/*"}), dict[str, str])
+assert_type(follow("langgraph"), Undo)
 assert_type(outcome("T-1", "accepted"), UsageEvent)
 assert_type(Tally().tree(), Tree)
 assert_type(Tally().tree().roots, tuple[Node, ...])
