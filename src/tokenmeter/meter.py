@@ -290,7 +290,7 @@ class Meter:
 
     def ran(self, run: Run) -> None:
         """Say the event of a run of an agent that has ended; for `tokenmeter.runs`."""
-        if self._enabled:
+        if self._enabled and (self._sinks or run.watchers):
             self.guard.run("the end of a run", self._say, run)
 
     def _say(self, run: Run) -> None:
@@ -306,7 +306,8 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
-        self.guard.run("the totals", self.totals.add, event)
+        if event.kind == "call":
+            self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
         try:
             for watcher in watchers:
