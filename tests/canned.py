@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ class Asked(NamedTuple):
     path: str
     kind: str
     body: bytes
+    headers: Mapping[str, str] = {}
 
     @property
     def json(self) -> dict[str, Any]:
@@ -31,6 +32,7 @@ class Told(NamedTuple):
     body: bytes
     kind: str = "application/json"
     status: int = 200
+    headers: Mapping[str, str] = {}
 
 
 def told(value: object, status: int = 200) -> Told:
@@ -62,10 +64,14 @@ def serving(answer: Callable[[Asked], Told]) -> Iterator[str]:
         def _do(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             kind = self.headers.get("content-type") or ""
-            said = answer(Asked(self.command, self.path.partition("?")[0], kind, body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            path = self.path.partition("?")[0]
+            said = answer(Asked(self.command, path, kind, body, headers))
             self.send_response(said.status)
             self.send_header("content-type", said.kind)
             self.send_header("content-length", str(len(said.body)))
+            for name, value in said.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(said.body)
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from test_jsonl_rotation import Clock, names, rotated
 from tokenmeter import ConfigurationError, InvariantError, UsageEvent
 from tokenmeter.cli import main
-from tokenmeter.compaction import ADDED_UP, Total, _check, columns_of, compact
+from tokenmeter.compaction import ADDED_UP, Total, check, columns_of, compact
 from tokenmeter.errors import MissingExtraError
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ids import derived_id
@@ -209,7 +209,7 @@ def test_a_closed_file_with_a_line_that_is_not_understood_is_not_removed(
 
 def test_what_does_not_add_up_is_said_and_nothing_is_removed() -> None:
     with pytest.raises(InvariantError, match="what was written is what was read"):
-        _check("what was written", Total(2, (1,)), Total(2, (2,)))
+        check("what was written", Total(2, (1,)), Total(2, (2,)))
 
 
 @settings(max_examples=25, deadline=None)
@@ -279,7 +279,7 @@ def test_whenever_it_is_killed_the_next_run_finishes_it_and_every_event_is_there
 def test_two_at_the_same_time_do_not_undo_each_other(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    with pytest.raises(ConfigurationError, match="another tokenmeter compact writes to"):
+    with pytest.raises(ConfigurationError, match="another tokenmeter compact or erase writes to"):
         compact([], tmp_path / "p.parquet")
     os.close(fd)
 

@@ -33,7 +33,7 @@ ELSEWHERE = {
     71: "test_counting.py::test_the_first_count_is_right_and_quick_when_all_network_is_refused",
     72: "test_attribution.py::test_a_thread_with_a_copied_context_keeps_what_it_copied",
     73: "test_chaos.py::test_a_full_queue_drops_what_it_says_and_counts_each",
-    74: "test_endings.py::test_workers_that_are_replaced_after_each_task_deliver",
+    74: "test_celery.py::test_a_task_can_be_a_run_what_follows_it_is_beside_it_and_nothing_is_lost",
     75: "test_background.py::test_a_forked_child_sends_its_own_events_and_the_parent_its_own",
     76: "test_background.py::test_nobody_has_to_flush",
     77: "test_jsonl_processes.py::"

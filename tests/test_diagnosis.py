@@ -160,6 +160,10 @@ def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
         ["estimates", "true", "TOKENMETER_ESTIMATES"],
         ["tokenizers", "", "default"],
         ["exact_streams", "true", "tokenmeter.toml: exact_streams"],
+        ["baggage", "", "default"],
+        ["user", "", "default"],
+        ["trace_unattributed", "false", "default"],
+        ["pseudonyms", "", "default"],
     ]
     assert ["stdout", "tokenmeter"] in found["exporters"]
     assert "secret" not in done.stdout

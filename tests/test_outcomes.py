@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 import tokenmeter
@@ -49,7 +50,7 @@ def test_two_statements_are_two_events_and_one_that_has_a_time_is_the_same_again
     at = datetime(2026, 11, 1, tzinfo=UTC)
     assert outcome("T", "accepted").event_id != outcome("T", "accepted").event_id
     first = outcome("T", "accepted", reference="7", ts=at)
-    assert first.ts == at
+    assert first.ts == at.replace(microsecond=1)
     assert first.event_id == outcome("T", "accepted", reference="7", ts=at).event_id
     assert is_derived(first.event_id)
     others = [
@@ -59,8 +60,24 @@ def test_two_statements_are_two_events_and_one_that_has_a_time_is_the_same_again
         outcome("T", "accepted", reference="7", evidence="ci", ts=at),
         outcome("T", "accepted", reference="7", ts=at.replace(hour=1)),
         outcome("T", "accepted", ts=at),
+        outcome("T", "accepted", reference="None", ts=at),
     ]
-    assert len({first.event_id, *(other.event_id for other in others)}) == 7
+    assert len({first.event_id, *(other.event_id for other in others)}) == 8
+
+
+def test_no_two_statements_have_the_same_id_however_they_are_cut() -> None:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    whole = outcome("T", "accepted", evidence="a\0b", reference="c", ts=at)
+    assert (
+        whole.event_id != outcome("T", "accepted", evidence="a", reference="b\0c", ts=at).event_id
+    )
+
+
+def test_a_time_is_kept_in_utc_so_that_its_text_sorts(events: list[UsageEvent]) -> None:
+    noon = datetime(2026, 11, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    there, here = (outcome("T", "accepted", ts=ts) for ts in (noon, noon.astimezone(UTC)))
+    assert there.event_id == here.event_id
+    assert b'"ts":"2026-11-01T10:00:00.000001Z"' in msgspec.json.encode(there)
 
 
 def test_a_task_is_a_block_whose_outcome_is_said_inside_or_later(events: list[UsageEvent]) -> None:
@@ -121,6 +138,9 @@ def test_what_is_switched_off_says_nothing(events: list[UsageEvent]) -> None:
         ({"evidence": ""}, "evidence is a non-empty string"),
         ({"reference": 7}, "reference is a non-empty string; got 7"),
         ({"ts": datetime(2026, 1, 1)}, r"takes a time with its zone"),
+        ({"ts": "2026-01-01T00:00:00Z"}, r"takes a time with its zone.* got '2026"),
+        ({"status": None}, "status is a non-empty string; got None"),
+        ({"task": "\ud800"}, r"task is a non-empty string; got '\\ud800'"),
     ],
 )
 def test_what_cannot_be_said_is_refused_at_once(

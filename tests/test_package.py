@@ -79,10 +79,12 @@ ROOMS = [
     {"dialects", "providers", "prices"},
     {"guard", "ids", "endings", "attribution", "answers", "pending", "estimating", "tallies",
      "call", "wire", "functions", "tokens", "budget", "surroundings", "runs", "status", "trees",
-     "watching", "baggage", "propagation"},
-    {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters"},
-    {"ledger", "compaction", "settlement", "diagnosis", "ingest", "reports", "notebook", "cli",
-     "testing"},
+     "watching", "baggage", "propagation", "who", "unattributed", "pseudonyms"},
+    {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters",
+     "frameworks"},
+    {"ledger", "compaction", "erasure", "erasure_files", "erasure_tables", "patches", "person",
+     "settlement", "importing", "diagnosis", "ingest", "reports", "notebook", "cli", "testing",
+     "web", "celery"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 
@@ -135,6 +137,7 @@ def test_dialects_know_nothing_but_values_and_the_wire_no_vendor() -> None:
 
 OUTSIDE = {
     "exporters": {"tenacity"},
+    "frameworks": {"wrapt"},
     "functions": {"wrapt"},
     "cli": {"rich", "msgspec"},
     "testing": {"xllamacpp", "msgspec", "pytest"},

@@ -48,6 +48,8 @@ SAYS: dict[str, dict[str, Any]] = {
     "providers": {"code": {"a": "code"}, "variable": "a=variable", "file": "{a = 'file'}"},
     "estimates": {"code": True, "variable": "no", "file": "true"},
     "exact_streams": {"code": False, "variable": "yes", "file": "false"},
+    "user": {"code": "os", "variable": "ci,git", "file": "['jupyter']"},
+    "trace_unattributed": {"code": False, "variable": "yes", "file": "false"},
 }
 MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
     "exporters": {
@@ -69,6 +71,16 @@ MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
         "code": lambda meter: meter.exact is None,
         "variable": lambda meter: meter.exact is not None,
         "file": lambda meter: meter.exact is None,
+    },
+    "user": {
+        "code": lambda meter: meter.settings.user == ("os",) and meter.who is not None,
+        "variable": lambda meter: meter.settings.user == ("ci", "git"),
+        "file": lambda meter: meter.settings.user == ("jupyter",),
+    },
+    "trace_unattributed": {
+        "code": lambda meter: not meter.traces,
+        "variable": lambda meter: meter.traces,
+        "file": lambda meter: not meter.traces,
     },
 }
 
@@ -261,6 +273,9 @@ def test_what_is_in_force_is_described_without_secrets(monkeypatch: pytest.Monke
         Setting("tokenizers", "m*=words", "code"),
         Setting("exact_streams", "true", "TOKENMETER_EXACT_STREAMS"),
         Setting("baggage", "", "default"),
+        Setting("user", "", "default"),
+        Setting("trace_unattributed", "false", "default"),
+        Setting("pseudonyms", "", "default"),
     ]
 
 

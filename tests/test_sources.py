@@ -197,10 +197,12 @@ def test_the_fault_of_another_tools_table_is_not_ours(project: Path) -> None:
          "tokenmeter.toml: Unclosed array (at line 3, column 1)"),
         ("tokenmeter.toml", "exporter = ['stdout']",
          ("tokenmeter.toml: exporter: there is no such setting; did you mean 'exporters'? "
-         "Known settings are estimates, exact_streams, exporters, providers")),
+         "Known settings are baggage, estimates, exact_streams, exporters, providers, "
+         "pseudonyms, trace_unattributed, user")),
         ("pyproject.toml", "[tool.tokenmeter]\ncolour = 1",
          ("pyproject.toml: tool.tokenmeter.colour: there is no such setting; "
-         "known settings are estimates, exact_streams, exporters, providers")),
+         "known settings are baggage, estimates, exact_streams, exporters, providers, "
+         "pseudonyms, trace_unattributed, user")),
         ("pyproject.toml", "[tool]\ntokenmeter = 1",
          "pyproject.toml: tool.tokenmeter is a table of settings"),
         ("tokenmeter.toml", "\udcff", "tokenmeter.toml cannot be read: it is not UTF-8"),

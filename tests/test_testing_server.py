@@ -50,6 +50,71 @@ def counts(served: Served) -> tuple[int | None, ...]:
     )
 
 
+CALLED: list[Any] = [("weather", {"city": "Rome"}), ("weather", {"city": "Oslo"})]
+
+
+def called_in_chat(client: openai.OpenAI, *, stream: bool) -> list[tuple[str, Any]]:
+    tools: Any = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
+    with client.chat.completions.stream(model="m", messages=MESSAGES, tools=tools) as events:
+        streamed = events.get_final_completion()
+    plain = client.chat.completions.create(model="m", messages=MESSAGES, tools=tools)
+    message: Any = (streamed if stream else plain).choices[0].message
+    assert len({call.id for call in message.tool_calls}) == 2
+    return [(c.function.name, json.loads(c.function.arguments)) for c in message.tool_calls]
+
+
+def called_in_responses(client: openai.OpenAI, *, stream: bool) -> list[tuple[str, Any]]:
+    with client.responses.stream(model="m", input="hi") as events:
+        streamed = events.get_final_response()
+    output: Any = (streamed if stream else client.responses.create(model="m", input="hi")).output
+    assert len({call.call_id for call in output}) == 2
+    return [(call.name, json.loads(call.arguments)) for call in output]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("way", [called_in_chat, called_in_responses])
+def test_a_script_calls_functions_at_once_with_arguments(
+    way: Callable[..., Any], stream: bool, server: ModelServer, openai_client: openai.OpenAI
+) -> None:
+    server.script(*[Answer(calls=CALLED)] * 2)
+    assert way(openai_client, stream=stream) == CALLED
+    assert {served.output_tokens for served in server.account} == {6}
+
+
+def test_a_script_calls_functions_at_once_with_arguments_in_messages(
+    server: ModelServer, anthropic_client: anthropic.Anthropic
+) -> None:
+    server.script(*[Answer(calls=CALLED)] * 2)
+    plain: Any = anthropic_client.messages.create(model="m", max_tokens=9, messages=MESSAGES)
+    with anthropic_client.messages.stream(model="m", max_tokens=9, messages=MESSAGES) as events:
+        streamed: Any = events.get_final_message()
+    for message in (plain, streamed):
+        assert [(call.name, call.input) for call in message.content] == CALLED
+        assert len({call.id for call in message.content}) == 2
+
+
+def test_a_script_without_calls_speaks_although_functions_are_offered(
+    server: ModelServer, openai_client: openai.OpenAI
+) -> None:
+    server.script(Answer(text="no", calls=()))
+    tools: Any = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
+    answer = openai_client.chat.completions.create(model="m", messages=MESSAGES, tools=tools)
+    assert answer.choices[0].message.content == "no"
+
+
+def test_a_script_of_a_model_is_for_its_requests_alone_and_before_the_common_one(
+    server: ModelServer, openai_client: openai.OpenAI
+) -> None:
+    server.script(Answer(text="anybody"))
+    server.script(Answer(text="of b"), model="b")
+
+    def ask(model: str) -> str | None:
+        answer = openai_client.chat.completions.create(model=model, messages=MESSAGES)
+        return answer.choices[0].message.content
+
+    assert [ask("b"), ask("a"), ask("b")] == ["of b", "anybody", SAID]
+
+
 def test_a_member_that_the_server_does_not_know_is_refused_before_the_script() -> None:
     with ModelServer(refuses={"stream_options"}) as server:
         server.script(Answer(text="yes"))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tokenmeter.event import Usage as Usage
     from tokenmeter.event import UsageEvent as UsageEvent
     from tokenmeter.event import check_invariants as check_invariants
+    from tokenmeter.frameworks import follow as follow
     from tokenmeter.meter import Meter as Meter
     from tokenmeter.meter import Undo as Undo
     from tokenmeter.meter import configure as configure
@@ -68,6 +69,7 @@ _HOMES = {
         "TokenmeterError",
     ),
     "event": ("Attribution", "Cost", "Usage", "UsageEvent", "check_invariants"),
+    "frameworks": ("follow",),
     "meter": (
         "Meter",
         "Undo",

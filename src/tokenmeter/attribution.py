@@ -263,7 +263,7 @@ def lift(owner: object) -> None:
 def _laid(names: Names, owner: object, run: Run | None, outer: Block, *, stays: bool) -> Block:
     attribution = names.over(outer.attribution, None if run is None else run.in_tree)
     if run is not None and run.attribution is NOBODY:
-        run.attribution = attribution
+        run.is_for(attribution)
     return Block(attribution, owner, names, run, stays, outer, names.span or outer.span)
 
 
@@ -304,14 +304,14 @@ def _without(owner: object, here: Block) -> tuple[Block, Run | None]:
 
 
 def _text(name: str, value: object) -> str:
-    if _is_text(value) and value:
+    if is_text(value) and value:
         return value
     raise ConfigurationError(f"attribute({name}=…) takes a non-empty string, got {value!r}")
 
 
 def _tags(tags: dict[str, TagValue]) -> dict[str, TagValue]:
     for name, tag in tags.items():
-        if not (_is_text(tag) or isinstance(tag, int | float)):
+        if not (is_text(tag) or isinstance(tag, int | float)):
             raise ConfigurationError(
                 f"attribute({name}=…) is a tag and takes a string, a number or a boolean, "
                 f"got {tag!r}"
@@ -323,7 +323,7 @@ def _merged(outer: Mapping[str, TagValue] | None, inner: Mapping[str, TagValue])
     return Tags({**outer, **inner} if outer else inner)
 
 
-def _is_text(value: object) -> TypeGuard[str]:
+def is_text(value: object) -> TypeGuard[str]:
     """Say whether a value is a string that can be written: one without lone surrogates."""
     try:
         return isinstance(value, str) and (value.isascii() or bool(value.encode()))

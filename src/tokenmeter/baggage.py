@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from tokenmeter.attribution import block
 from tokenmeter.event import Attribution, Tags, TagValue
+from tokenmeter.pseudonyms import Pseudonyms
 from tokenmeter.runs import InTree
 from tokenmeter.surroundings import RemoteSpan, remote_span, span_context
 
@@ -82,10 +83,20 @@ class Carried(NamedTuple):
 # -- out ------------------------------------------------------------------------------------------
 
 
-def injected(carrier: C, allowed: Collection[str], header: str = HEADER, trace: str = TRACE) -> C:
-    """Write what is in force here into a mapping of headers; other members of it stay."""
+def injected(
+    carrier: C,
+    allowed: Collection[str],
+    pseudonyms: Pseudonyms | None,
+    header: str = HEADER,
+    trace: str = TRACE,
+) -> C:
+    """Write what is in force here into a mapping of headers; other members of it stay.
+
+    Where there are pseudonyms, the current one of the user travels and never the name.
+    """
     here = block.get()
-    said = _said(here.attribution, allowed)
+    who = here.attribution if pseudonyms is None else pseudonyms.applied(here.attribution)
+    said = _said(who, allowed)
     ours = [f"{PREFIX}{name}={quote(value, safe='')}" for name, value in said]
     others = [m for m in _members(carrier.get(header, "")) if not m.startswith(PREFIX)]
     while ours and len(",".join(others + ours)) > MAX_BYTES:
@@ -162,11 +173,11 @@ def _read(member: str, found: dict[str, str], allowed: Collection[str]) -> str |
     kind = "tag" if name.startswith("tag.") else name
     if kind not in _CHECKS:
         return "unknown"
-    if {"tag": "tags"}.get(kind, kind) in set(ALLOWED) - set(allowed):
+    right = "tags" if kind == "tag" else name
+    if right in ALLOWED and right not in allowed:
         return "not allowed"
     try:
-        name = unquote_to_bytes(name).decode()
-        value = unquote_to_bytes(rest.partition(";")[0].strip(" \t")).decode()
+        name, value = _unquoted(name), _unquoted(rest.partition(";")[0].strip(" \t"))
     except UnicodeDecodeError:
         return "malformed"
     fits = _CHECKS[kind](value) and _is_plain(name) and name != "tag."
@@ -176,6 +187,10 @@ def _read(member: str, found: dict[str, str], allowed: Collection[str]) -> str |
         return "too many"
     found[name] = value
     return None
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text).decode() if "%" in text else text  # most are ids
 
 
 def _is_plain(text: str, most: int = _MAX_CHARACTERS) -> bool:

@@ -30,7 +30,8 @@ def inject(headers: C) -> C:
     >>> inject({})
     {}
     """
-    return baggage.injected(headers, default().settings.baggage)
+    settings = default().settings
+    return baggage.injected(headers, settings.baggage, settings.pseudonyms)
 
 
 def environ_for_child(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,7 +44,9 @@ def environ_for_child(environ: Mapping[str, str] | None = None) -> dict[str, str
     {'PATH': '/bin'}
     """
     copy = dict(os.environ if environ is None else environ)
-    return baggage.injected(copy, default().settings.baggage, HEADER.upper(), TRACE.upper())
+    settings = default().settings
+    names = HEADER.upper(), TRACE.upper()
+    return baggage.injected(copy, settings.baggage, settings.pseudonyms, *names)
 
 
 class extract:  # noqa: N801 - reads as a verb, in `with` and as a decorator

@@ -26,8 +26,11 @@ from tokenmeter.providers import Route
 from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, span_context, span_ids
 from tokenmeter.tokens.tokenizers import Tokenizers
+from tokenmeter.unattributed import Counter, is_nobodys, place
 from tokenmeter.watching import Watcher, in_force
+from tokenmeter.who import Who
 from tokenmeter.wire import body as bodies
+from tokenmeter.wire.asides import Aside
 from tokenmeter.wire.claim import claimed
 
 _ENDED_EARLY = End("failed", "stream_ended_early")
@@ -77,6 +80,9 @@ class Desk(Protocol):
     tokenizers: Tokenizers
     pid: int
     place: Place
+    who: Who | None
+    traces: bool
+    unclaimed: Counter
     now_ns: Callable[[], int]
     timer_s: Callable[[], float]
 
@@ -109,6 +115,7 @@ class Call:
         "_headers",
         "_http_status",
         "_kept",
+        "_made_at",
         "_once",
         "_reader",
         "_request",
@@ -120,11 +127,13 @@ class Call:
         "in_flight",
     )
 
-    def __init__(self, desk: Desk, route: Route) -> None:
+    def __init__(self, desk: Desk, route: Route, aside: Aside | None = None) -> None:
         self._desk = desk
         self._route = route
         here = block.get()
-        self._attribution = here.attribution
+        who = here.attribution if aside is None else aside.over(here.attribution)
+        self._attribution = who if desk.who is None else desk.who.resolved(who)
+        self._made_at = place() if desk.traces and is_nobodys(self._attribution) else None
         self._watchers = in_force.get()
         self._span = span_context(here.span)
         self._once = [None]
@@ -155,6 +164,18 @@ class Call:
             dialect = self._route.dialect
             self._asked = self._desk.guard.run(dialect.name, _asked, dialect, body) or _NOTHING
             self._request = body
+            if self._desk.who is not None and self._desk.who.reads_requests:
+                self._desk.guard.run(dialect.name, self._said_by, self._desk.who, body)
+
+    def _said_by(self, who: Who, body: bytes) -> None:
+        """Take over whom the request says it is for."""
+        if body.startswith(b"--"):
+            return  # a multipart upload, perhaps of megabytes
+        try:
+            said = self._route.dialect.whom(body)
+        except msgspec.DecodeError:
+            return  # not JSON: somebody else's format
+        self._attribution = who.requested(self._attribution, said)
 
     def about(self, asked: Asked, evidence: Evidence) -> None:
         """Take what was asked from a seam that knows it without reading a request."""
@@ -277,6 +298,8 @@ class Call:
             self._unread()
         known = known or reading.recognised
         if maker is not None and known and not reading.counted:
+            if is_nobodys(maker._attribution):
+                self._desk.unclaimed.count(maker._made_at)
             self._say(self._event(end, reading, maker), reading, body, maker)
         if self._kept is not None:
             self._kept.clear()

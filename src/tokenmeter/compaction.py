@@ -86,7 +86,7 @@ def compact(
         MissingExtraError: DuckDB is not installed.
     """
     one = to.suffix == ".parquet"
-    with _folder(to.parent if one else to) as folder, _database(folder) as database:
+    with folder_alone(to.parent if one else to) as folder, database_in(folder) as database:
         targets = [to] if one else sorted(p for p in folder.iterdir() if _DAY.fullmatch(p.name))
         stage = _Stage(database.folder, to.name if one else None, database.derived(targets))
         readings = [Ledger(path) for path in ledgers]
@@ -181,60 +181,67 @@ def _day(event: UsageEvent) -> str:
     return f"{ts.astimezone(UTC):%Y-%m-%d}.parquet"
 
 
-class _Database:
+class Database:
     """DuckDB, with a folder for what is in the making."""
 
     def __init__(self, connection: DuckDBPyConnection, folder: Path) -> None:
         self.folder = folder
         self._connection = connection
-        self._ask("SET TimeZone = 'UTC'")
-        self._ask("SET autoinstall_known_extensions = false")  # that would ask the network
-        self._ask(f"SET memory_limit = '{MEMORY}'")
-        self._ask(f"SET temp_directory = {_text(folder / 'spilled')}")
+        self.ask("SET TimeZone = 'UTC'")
+        self.ask("SET autoinstall_known_extensions = false")  # that would ask the network
+        self.ask(f"SET memory_limit = '{MEMORY}'")
+        self.ask(f"SET temp_directory = {text(folder / 'spilled')}")
 
     def derived(self, targets: list[Path]) -> set[str]:
         """Give the ids that the target holds of answers that several processes may fetch."""
         found: set[str] = set()
         for path in targets:
             if path.exists():
-                rows = self._ask(f"SELECT event_id FROM {_parquet(path)}")
+                rows = self.ask(f"SELECT event_id FROM {parquet(path)}")
                 found.update(event_id for (event_id,) in rows if is_derived(event_id))
         return found
 
     def roll_up(self, staged: Path, target: Path, total: Total) -> _File:
         """Make a Parquet file of what is staged and what is there, and check it."""
         every = f"SELECT * FROM {_json(staged)}"
-        _check("what was staged", self._total(every), total)
+        check("what was staged", self.total(every), total)
         before = 0
         if target.exists():
-            there = _parquet(target)
-            before = self._total(f"SELECT event_id FROM {there}", ()).events
+            there = parquet(target)
+            before = self.total(f"SELECT event_id FROM {there}", ()).events
             every = (
                 f"SELECT * FROM {there} UNION ALL BY NAME "
                 f"SELECT * FROM ({every}) ANTI JOIN {there} USING (event_id)"
             )
         made = self.folder / target.name
-        self._ask(f"COPY ({every}) TO {_text(made)} (FORMAT parquet, COMPRESSION zstd)")
-        written = self._total(f"SELECT * FROM {_parquet(made)}")
-        _check("what was written", written, self._total(every))
-        _publish(made, target)
+        self.ask(f"COPY ({every}) TO {text(made)} (FORMAT parquet, COMPRESSION zstd)")
+        written = self.total(f"SELECT * FROM {parquet(made)}")
+        check("what was written", written, self.total(every))
+        publish(made, target)
         return _File(target, written.events - before)
 
-    def _total(self, query: str, columns: Iterable[str] = ADDED_UP) -> Total:
+    def total(self, query: str, columns: Iterable[str] = ADDED_UP) -> Total:
+        """Give what a query adds up to."""
         sums = "".join(f", coalesce(sum({name}), 0)" for name in columns)
-        ((count, *found),) = self._ask(f"SELECT count(event_id){sums} FROM ({query})")
+        ((count, *found),) = self.ask(f"SELECT count(event_id){sums} FROM ({query})")
         return Total(count, tuple(found))
 
-    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Run a query and give its rows."""
         return self._connection.execute(query).fetchall()
 
 
-def _check(what: str, found: Total, expected: Total) -> None:
+def check(what: str, found: Total, expected: Total) -> None:
+    """Check what something adds up to.
+
+    Raises:
+        InvariantError: It is not what was expected.
+    """
     if found != expected:
         raise InvariantError(f"{what} is what was read", f"{found}, not {expected}")
 
 
-def _publish(made: Path, target: Path) -> None:
+def publish(made: Path, target: Path) -> None:
     """Give a finished file its name; whatever happens, the name stands for a whole file."""
     fd = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -247,15 +254,17 @@ def _publish(made: Path, target: Path) -> None:
 
 
 def _json(path: Path) -> str:
-    columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in columns_of().items())
-    return f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{columns}}})"
+    columns = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in columns_of().items())
+    return f"read_json({text(path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
 
-def _parquet(path: Path) -> str:
-    return f"read_parquet({_text(path)})"
+def parquet(path: Path) -> str:
+    """Give the table that a file is in SQL."""
+    return f"read_parquet({text(path)})"
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Give a text in SQL."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
@@ -282,7 +291,7 @@ def _sql(kind: inspect.Type) -> str:
 
 
 @contextlib.contextmanager
-def _folder(folder: Path) -> Generator[Path]:
+def folder_alone(folder: Path) -> Generator[Path]:
     """Have a folder to oneself, without what a killed process left in it."""
     try:
         folder.mkdir(exist_ok=True)
@@ -299,14 +308,20 @@ def _folder(folder: Path) -> Generator[Path]:
         yield folder
     except BlockingIOError as exc:
         raise ConfigurationError(
-            f"another tokenmeter compact writes to {str(folder)!r}; wait for it"
+            f"another tokenmeter compact or erase writes to {str(folder)!r}; wait for it"
         ) from exc
     finally:
         os.close(fd)
 
 
 @contextlib.contextmanager
-def _database(folder: Path) -> Generator[_Database]:
+def database_in(folder: Path) -> Generator[Database]:
+    """Have DuckDB, with a folder of its own in another one.
+
+    Raises:
+        ConfigurationError: What it was asked for cannot be done.
+        MissingExtraError: It is not installed.
+    """
     try:
         import duckdb
     except ImportError as missing:
@@ -314,6 +329,6 @@ def _database(folder: Path) -> Generator[_Database]:
     with tempfile.TemporaryDirectory(prefix=_STAGE, dir=folder) as stage:
         try:
             with duckdb.connect() as connection:
-                yield _Database(connection, Path(stage))
+                yield Database(connection, Path(stage))
         except duckdb.Error as exc:
             raise ConfigurationError(f"DuckDB cannot make Parquet of this: {exc}") from exc

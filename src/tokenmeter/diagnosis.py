@@ -20,6 +20,7 @@ import tokenmeter
 from tokenmeter.exporters.factories import Available, available
 from tokenmeter.meter import Meter, NotUnderstood, default
 from tokenmeter.settings import Setting
+from tokenmeter.unattributed import Unattributed
 
 
 class Library(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
         sdks: The vendors' SDKs that are known.
         blind: What this process has imported and nobody can meter.
         not_understood: What was seen on the wire, went to a model, and could not be read.
+        unattributed: The calls that nobody claimed.
         failures: What went wrong in the meter itself, by place.
         settings: What is set, to what and where, without what may be secret.
         exporters: Those that can be had by name, and who brings them.
@@ -75,6 +77,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     sdks: tuple[Library, ...]
     blind: tuple[Blind, ...]
     not_understood: tuple[NotUnderstood, ...]
+    unattributed: Unattributed
     failures: dict[str, int]
     settings: tuple[Setting, ...]
     exporters: tuple[Available, ...]
@@ -142,6 +145,7 @@ def diagnose(meter: Meter | None = None) -> Diagnosis:
         sdks=tuple(_library(*sdk) for sdk in SDKS),
         blind=(*_unseen_modules(), *_unseen_classes()),
         not_understood=tuple(meter.not_understood()),
+        unattributed=meter.unattributed(),
         failures=dict(meter.guard.failures),
         settings=tuple(meter.settings.described()),
         exporters=tuple(available()),

@@ -53,11 +53,11 @@ def care_for(mortal: Mortal, *, last: bool = False) -> None:
     with _lock:
         (_last if last else _first).add(mortal)
         if not _installed:
-            atexit.register(_at_exit)
+            atexit.register(end)
             os.register_at_fork(after_in_child=_in_child)
             _installed = True
             if multiprocessing := _multiprocessing():
-                multiprocessing.Finalize(None, _at_exit, exitpriority=LATE)
+                multiprocessing.Finalize(None, end, exitpriority=LATE)
 
 
 def end_on_sigterm() -> bool:
@@ -80,15 +80,18 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
         _terminated = True
         return
     # In a thread, because the code that was interrupted may hold a lock that is wanted.
-    ending = threading.Thread(target=_at_exit, name="tokenmeter-end", daemon=True)
+    ending = threading.Thread(target=end, name="tokenmeter-end", daemon=True)
     with contextlib.suppress(RuntimeError):  # at its end an interpreter starts no threads
         ending.start()
         ending.join(END_S + 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _at_exit() -> None:
-    """Tell each that the process ends, once, whoever noticed it first."""
+def end() -> None:
+    """Tell each that the process ends, once, whoever noticed it first.
+
+    For those who know of an end that nothing here sees.
+    """
     global _ending
     _ending = True
     deadline = time.monotonic() + END_S
@@ -117,14 +120,14 @@ def _follow() -> None:
     global _followed
     multiprocessing = _multiprocessing()
     if multiprocessing is not None and not _followed:
-        multiprocessing.register_after_fork(_at_exit, _finalize)
+        multiprocessing.register_after_fork(end, _finalize)
         _followed = True
 
 
-def _finalize(at_exit: Callable[[], None]) -> None:
+def _finalize(at_end: Callable[[], None]) -> None:
     from multiprocessing.util import Finalize
 
-    Finalize(None, at_exit, exitpriority=LATE)
+    Finalize(None, at_end, exitpriority=LATE)
 
 
 def _multiprocessing() -> ModuleType | None:

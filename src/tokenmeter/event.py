@@ -42,6 +42,16 @@ def timestamp(ts_ns: int) -> datetime:
     return ts if ts.microsecond else ts.replace(microsecond=1)
 
 
+def in_utc(ts: datetime) -> datetime:
+    """Give a time as events carry it, whose text sorts as time: in UTC, with its microseconds.
+
+    >>> in_utc(datetime.fromisoformat("2026-11-23T10:00:00+02:00")).isoformat()
+    '2026-11-23T08:00:00.000001+00:00'
+    """
+    ts = ts.astimezone(UTC)
+    return ts if ts.microsecond else ts.replace(microsecond=1)
+
+
 class Tags(dict[str, TagValue]):
     """Hold tags as a mapping that refuses to change."""
 

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
+from msgspec.structs import replace
+
 from tokenmeter import exporters as exporting
 from tokenmeter.answers import Answers
 from tokenmeter.attribution import OUTERMOST
@@ -21,20 +23,24 @@ from tokenmeter.dialects.own import installed, load
 from tokenmeter.endings import END_S, care_for
 from tokenmeter.errors import CannotWrapError, ConfigurationError
 from tokenmeter.estimating import Room
-from tokenmeter.event import NOBODY, UsageEvent
+from tokenmeter.event import NOBODY, Attribution, UsageEvent
 from tokenmeter.exporters import Exporter, Given
 from tokenmeter.exporters.named import Named
 from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
 from tokenmeter.providers import Route, Router
+from tokenmeter.pseudonyms import Pseudonyms
 from tokenmeter.runs import Run, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
 from tokenmeter.sinks import Sink, lineage, shares
 from tokenmeter.surroundings import place
 from tokenmeter.tallies import Tally, Totals
 from tokenmeter.tokens.tokenizers import Tokenizers
+from tokenmeter.unattributed import Counter, Unattributed, is_nobodys
 from tokenmeter.watching import Watcher, watchers, watching
+from tokenmeter.who import Who
+from tokenmeter.wire.asides import Aside
 from tokenmeter.wire.claim import PASS_THROUGH, claim, claimed, passing_through
 from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.stacks import STACKS, Stack, clients_in
@@ -93,7 +99,7 @@ class Meter:
             events are only added up in ``totals``.
         now_ns: The clock: nanoseconds since 1970.
         timer_s: The stopwatch: monotonic seconds.
-        options: Providers, dialects, estimates, tokenizers, exact streams; see
+        options: Providers, dialects, estimates, tokenizers, resolvers of users and others; see
             `tokenmeter.settings.Options`.
 
     Raises:
@@ -120,6 +126,10 @@ class Meter:
         self.timer_s = timer_s
         self.totals = Totals()
         """What was used so far, by user, task and model; bounded."""
+        self.who: Who | None = None
+        """What finds out whose a call is where no block says it; ``None`` where nothing does."""
+        self.traces = False
+        self.unclaimed = Counter()
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
         self._unread: dict[tuple[str, str], int] = {}
@@ -166,9 +176,13 @@ class Meter:
             self._sinks = (*made, *self._attached)
         if settings.exact_streams is not before.exact_streams:
             self.exact = ExactStreams(self.guard) if settings.exact_streams else None
+        if settings.user is not before.user:
+            self.who = Who(settings.user, self.guard) if settings.user else None
+        self.traces = settings.trace_unattributed
         self._router = Router(settings.providers, (*settings.dialects, *self._brought()))
         self.tokenizers = Tokenizers(settings.tokenizers, self.guard)
         self.estimates = settings.estimates
+        self._pseudonyms = settings.pseudonyms
         self._enabled = not (self._disabled or is_disabled())
         self.settings = settings
         self.place = place(os.environ)
@@ -253,14 +267,14 @@ class Meter:
 
         return Undo(undo)
 
-    def open(self, method: str, host: str, path: str) -> Call | None:
+    def open(self, method: str, host: str, path: str, aside: Aside | None = None) -> Call | None:
         """Open a call for a request, or give ``None`` for what asks no model; for seams."""
         if not self._enabled:
             return None
         route = self._router[method, host, path]
         if route is None or self.guard.failures.get(route.dialect.name, 0) >= LIMIT:
             return None
-        return Call(self, route)
+        return Call(self, route, aside)
 
     def open_function(self, route: Route) -> Call | None:
         """Open a call for a function that is one, or ``None`` where nothing is metered."""
@@ -275,7 +289,20 @@ class Meter:
         if not isinstance(event, UsageEvent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"record() takes a UsageEvent; got {event!r}")
         if self._enabled and not claimed():
+            if event.kind == "call" and is_nobodys(event):
+                self.unclaimed.count(None)
             self.emit(event, watchers())
+
+    def whose(self, who: Attribution) -> Attribution:
+        """Give an attribution with its user, where it has none and a resolver finds one."""
+        return who if self.who is None else self.who.resolved(who)
+
+    def unattributed(self) -> Unattributed:
+        """Say how many calls had no user, team, task, agent or conversation.
+
+        And, where ``trace_unattributed`` is on, which of your functions made them.
+        """
+        return self.unclaimed.said()
 
     def unread(self, route: Route) -> None:
         """Note that a model's answer was in no format that this route knows; for calls."""
@@ -294,7 +321,7 @@ class Meter:
             self.guard.run("the end of a run", self._say, run)
 
     def _say(self, run: Run) -> None:
-        self.emit(run.event(self.place, self.pid), run.watchers)
+        self.emit(run.event(self.place, self.pid, self), run.watchers)
 
     def later(self, job: Callable[[], object]) -> None:
         """Have the worker do something; safe in a finaliser."""
@@ -306,6 +333,8 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
+        if self._pseudonyms is not None and event.user is not None:
+            event = self._disguised(event, self._pseudonyms)
         if event.kind == "call":
             self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
@@ -316,6 +345,11 @@ class Meter:
                 sink.export(event)
         finally:
             claim.reset(token)
+
+    def _disguised(self, event: UsageEvent, pseudonyms: Pseudonyms) -> UsageEvent:
+        """Give an event without a name of a person; where none can be made, without a user."""
+        disguised = self.guard.run("a pseudonym", pseudonyms.applied, event)
+        return replace(event, user=None) if disguised is None else disguised
 
     @contextlib.contextmanager
     def tally(self, timeout: float = WAIT_S) -> Generator[Tally]:
@@ -433,6 +467,9 @@ class Meter:
         self.answers = Answers()
         self._losses = []
         self.totals = Totals()
+        self.unclaimed = Counter()
+        if self.who is not None:
+            self.who.after_fork()
         for spent in list(self._open_tallies):
             spent.restart()
         for sink in self._sinks:

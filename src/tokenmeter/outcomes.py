@@ -11,19 +11,30 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, get_args
 
+import msgspec
 from msgspec.structs import astuple, replace
 
-from tokenmeter.attribution import attribute, block, lay, lift
+from tokenmeter.attribution import attribute, block, is_text, lay, lift
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import HOST, SCHEMA, TagValue, UsageEvent, timestamp
+from tokenmeter.event import (
+    HOST,
+    SCHEMA,
+    Attribution,
+    TagValue,
+    UsageEvent,
+    in_utc,
+    timestamp,
+)
 from tokenmeter.ids import derived_id
-from tokenmeter.meter import default
+from tokenmeter.meter import Meter, default
 from tokenmeter.near import meant
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 Verdict = Literal["accepted", "rejected", "revoked", "abandoned"]
 """What can become of a task. ``revoked`` takes back what was accepted."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 SELF = "self"
 """The evidence of an outcome for which only whoever did the work vouches."""
@@ -55,52 +66,73 @@ def outcome(
     >>> outcome("T-1", "accepted", evidence="ci", reference="pull/7").status
     'accepted'
     """
-    given = {"task": task, "status": status, "evidence": evidence, "reference": reference}
-    _check(given)
-    _check_verdict(status, ts)
     meter = default()
-    now = meter.now_ns()
-    at = timestamp(now) if ts is None else ts
-    event = UsageEvent(
-        kind="outcome",
-        event_id=meter.ids(now) if ts is None else _id(given, ts),
-        schema=SCHEMA,
-        ts=at,
-        status=status,
-        evidence=evidence,
-        reference=reference,
-        service=meter.place.service,
-        environment=meter.place.environment,
-        host=HOST,
-        pid=meter.pid,
-        **_who(task),
-    )
+    event = stated(meter, Statement(task, status, evidence, reference, ts))
     meter.record(event)
     return event
 
 
-def _who(task: str) -> dict[str, Any]:
-    here = replace(block.get().attribution, task=task)
-    return dict(zip(here.__struct_fields__, astuple(here), strict=True))
+class Statement(msgspec.Struct, frozen=True):
+    """What somebody says of a task; see `outcome`."""
+
+    task: str
+    status: Verdict
+    evidence: str = SELF
+    reference: str | None = None
+    ts: datetime | None = None
 
 
-def _id(given: dict[str, str | None], ts: datetime) -> str:
-    return derived_id("outcome", "\0".join(map(str, given.values())), str(ts.timestamp()))
+def stated(meter: Meter, statement: Statement) -> UsageEvent:
+    """Give the event of a statement that is made here, without handing it to the meter.
+
+    Raises:
+        ConfigurationError: As `outcome`.
+    """
+    _check(statement)
+    ts, now = statement.ts, meter.now_ns()
+    return UsageEvent(
+        kind="outcome",
+        event_id=meter.ids(now) if ts is None else _id(statement, ts),
+        schema=SCHEMA,
+        ts=timestamp(now) if ts is None else in_utc(ts),
+        status=statement.status,
+        evidence=statement.evidence,
+        reference=statement.reference,
+        service=meter.place.service,
+        environment=meter.place.environment,
+        host=HOST,
+        pid=meter.pid,
+        **_who(meter.whose(replace(block.get().attribution, task=statement.task))),
+    )
 
 
-def _check(given: dict[str, str | None]) -> None:
-    for name, value in given.items():
-        optional = name == "reference" and value is None
-        if not optional and not (isinstance(value, str) and value):
-            raise ConfigurationError(f"{name} is a non-empty string; got {value!r}")
+def _who(who: Attribution) -> dict[str, Any]:
+    return dict(zip(who.__struct_fields__, astuple(who), strict=True))
 
 
-def _check_verdict(status: str, ts: datetime | None) -> None:
-    verdicts = get_args(Verdict)
-    if status not in verdicts:
-        advice = meant(status, verdicts, "statuses")
-        raise ConfigurationError(f"outcome() knows no status {status!r}; {advice}")
-    if ts is not None and ts.tzinfo is None:
+def _id(said: Statement, ts: datetime) -> str:
+    what = msgspec.json.encode((said.task, said.status, said.evidence, said.reference))
+    return derived_id("outcome", what.decode(), in_utc(ts).isoformat())
+
+
+def _check(said: Statement) -> None:
+    for name in ("task", "status", "evidence"):
+        _check_text(name, getattr(said, name))
+    if said.reference is not None:
+        _check_text("reference", said.reference)
+    if said.status not in VERDICTS:
+        advice = meant(said.status, VERDICTS, "statuses")
+        raise ConfigurationError(f"outcome() knows no status {said.status!r}; {advice}")
+    _check_time(said.ts)
+
+
+def _check_text(name: str, given: object) -> None:
+    if not (given and is_text(given)):
+        raise ConfigurationError(f"{name} is a non-empty string; got {given!r}")
+
+
+def _check_time(ts: object) -> None:
+    if ts is not None and not (isinstance(ts, datetime) and ts.utcoffset() is not None):
         raise ConfigurationError(
             f"outcome(ts=…) takes a time with its zone, such as datetime.now(UTC); got {ts!r}"
         )
@@ -142,7 +174,7 @@ class task:  # noqa: N801 - reads as a noun, in `with` and as a decorator
         for taken, advice in (("task", "it is the name"), ("agent", "use attribute(agent=…)")):
             if taken in tags:
                 raise ConfigurationError(f"task({taken}=…) is no tag: {advice}")
-        _check({"task": name})
+        _check_text("task", name)
         who: dict[str, Any] = {"user": user, "team": team, "conversation": conversation, **tags}
         self._names = attribute(task=name, **who)
         self.name = name

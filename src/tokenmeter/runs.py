@@ -21,6 +21,7 @@ from tokenmeter.ids import EventIds
 from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, RemoteSpan, span_context, span_ids
 from tokenmeter.watching import Watcher, in_force
+from tokenmeter.who import Who
 from tokenmeter.wire.claim import claimed
 
 InTree = tuple[str, str, str | None, int]
@@ -30,6 +31,11 @@ which it began, or ``None``; and its depth, how many runs it began in."""
 
 class Hearer(Protocol):
     """What hears of runs: a meter."""
+
+    @property
+    def who(self) -> Who | None:
+        """What finds out whose a run is where no block says it."""
+        ...
 
     def ran(self, run: Run) -> None:
         """Say the event of a run that has ended."""
@@ -59,6 +65,7 @@ class Run(msgspec.Struct, eq=False):
         attribution: Whom what happens in it is for.
         how: How it ended.
         ended_s: When it ended, by the stopwatch.
+        found: Whom it is for as hearers found, where no block says a user.
     """
 
     owner: object
@@ -72,6 +79,17 @@ class Run(msgspec.Struct, eq=False):
     attribution: Attribution = NOBODY
     how: End = ABANDONED
     ended_s: float | None = None
+    found: dict[weakref.ref[Hearer], Attribution] = {}
+
+    def is_for(self, attribution: Attribution) -> None:
+        """Take note of whom it is for, and of its user as each hearer finds one here and now."""
+        self.attribution = attribution
+        if attribution.user is None and self.once:
+            self.found = {r: h.who.resolved(attribution) for r in _hearers if (h := r()) and h.who}
+
+    def _as_found_by(self, hearer: Hearer) -> Attribution:
+        found = self.found.get(weakref.ref(hearer)) if self.found else None
+        return found or self.attribution
 
     def left(self, exc: BaseException | None) -> bool:
         """End it, and tell every meter: its block was left, by this exception or by none.
@@ -117,13 +135,13 @@ class Run(msgspec.Struct, eq=False):
         """Whether this process has begun it, and not the one that it was forked from."""
         return self.pid == _ids.pid
 
-    def event(self, place: Place, pid: int) -> UsageEvent:
+    def event(self, place: Place, pid: int, hearer: Hearer) -> UsageEvent:
         """Give its event, whose id is that of the run; of one that is still open, an abandoned one.
 
         By position, in the order of the schema, for speed.
         """
         ended_s = time.perf_counter() if self.ended_s is None else self.ended_s
-        *who, tags = astuple(self.attribution)
+        *who, tags = astuple(self._as_found_by(hearer))
         columns: list[Any] = [
             "run",
             self.in_tree[1],

@@ -20,9 +20,13 @@ from tokenmeter.exporters import checked as exporter_checked
 from tokenmeter.exporters.named import Named, placed
 from tokenmeter.near import meant
 from tokenmeter.providers import checked as providers_checked
+from tokenmeter.pseudonyms import Keys, Pseudonyms
+from tokenmeter.pseudonyms import checked as pseudonyms_checked
 from tokenmeter.sources import NO, YES, Found, found
 from tokenmeter.tokens.tokenizers import Tokenizer
 from tokenmeter.tokens.tokenizers import checked as tokenizers_checked
+from tokenmeter.who import Resolver
+from tokenmeter.who import checked as resolvers_checked
 
 DISABLED = "TOKENMETER_DISABLED"
 """The environment variable that switches metering off, with ``1``."""
@@ -48,6 +52,14 @@ class Options(TypedDict, total=False):
             what comes in addition is taken out before the caller sees it.
         baggage: What may travel to and from other programs beside ids: ``"user"``, ``"team"``,
             ``"tags"``. Nothing, unless it is said.
+        user: What finds out whose a call is where no block says it: a function of nothing that
+            gives a name or ``None``, a name (``"asgi"``, ``"ci"``, ``"git"``, ``"jupyter"``,
+            ``"os"``, ``"request"``), or a list of these, tried in order.
+        trace_unattributed: Whether the function that made a call is noted where nobody claims it;
+            see `Meter.unattributed`.
+        pseudonyms: A key, at least 16 bytes, with which the names of people are made pseudonyms
+            before any event is seen; or keys by name, of which the last is the current one; or the
+            path of a file of them. A ``str`` is a key, never a path.
     """
 
     providers: Mapping[str, str] | None
@@ -56,6 +68,9 @@ class Options(TypedDict, total=False):
     tokenizers: Mapping[str, Tokenizer] | None
     exact_streams: bool | None
     baggage: Iterable[str] | None
+    user: str | Resolver | Iterable[str | Resolver] | None
+    trace_unattributed: bool | None
+    pseudonyms: Keys | None
 
 
 class Setting(NamedTuple):
@@ -89,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True):
     tokenizers: Mapping[str, Tokenizer] = {}
     exact_streams: bool = False
     baggage: tuple[str, ...] = ()
+    user: tuple[str | Resolver, ...] = ()
+    trace_unattributed: bool = False
+    pseudonyms: Pseudonyms | None = None
     origins: Mapping[str, str] = {}
 
     def given(self, options: Mapping[str, Any]) -> Settings:
@@ -178,6 +196,8 @@ def _read(name: str, source: Found) -> object:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_name(item)}" for key, item in cast("Any", value).items())
     return ", ".join(map(_name, cast("Iterable[object]", value)))
@@ -237,4 +257,7 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "tokenizers": lambda given, _: tokenizers_checked(given),
     "exact_streams": _switch("exact_streams"),
     "baggage": _baggage,
+    "user": resolvers_checked,
+    "trace_unattributed": _switch("trace_unattributed"),
+    "pseudonyms": lambda given, _: pseudonyms_checked(given),
 }

@@ -119,6 +119,9 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "estimates": _switch,
     "exact_streams": _switch,
     "baggage": _list,
+    "user": _list,
+    "trace_unattributed": _switch,
+    "pseudonyms": lambda text, _: Path(text),  # a file: no secret stands in the environment itself
 }
 """What can be set outside of code, and how its variable is read."""
 
@@ -253,4 +256,21 @@ def _variable(reference: re.Match[str], place: str) -> str:
     return os.environ[name]
 
 
-_FINISHERS: dict[str, Callable[[Any, str], Any]] = {"exporters": _filled, "providers": _dotted}
+def _secret(value: Any, place: str) -> Any:
+    """Put variables in, and refuse what is no variable: a key, or a path that would be one."""
+    keys = cast("dict[str, Any]", value).values() if isinstance(value, dict) else (value,)
+    for key in keys:
+        reference = isinstance(key, str) and _REFERENCE.fullmatch(key)
+        if not reference or reference[1]:
+            raise ConfigurationError(
+                f"{place}: keys do not stand in this file; write ${{VARIABLE}} for each, or give a "
+                f"file of keys in {_PREFIX}PSEUDONYMS"
+            )
+    return _filled(value, place)
+
+
+_FINISHERS: dict[str, Callable[[Any, str], Any]] = {
+    "exporters": _filled,
+    "providers": _dotted,
+    "pseudonyms": _secret,
+}

@@ -23,6 +23,9 @@ COMMANDS = {
     "count": "say how many tokens texts and requests have, before they are sent",
     "report": "add up ledgers by user, task, model or any other column",
     "compact": "roll ledgers up into Parquet, each event once",
+    "pseudonym": "say what a person is called in events, for who has the keys",
+    "erase": "take one person out of ledgers, so that no total changes",
+    "outcomes": "import what became of tasks from trackers and forges: CSV or JSON",
 }
 
 

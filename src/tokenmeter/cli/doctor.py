@@ -16,6 +16,7 @@ from tokenmeter.cli.run import add_program, program_of, run_it
 from tokenmeter.diagnosis import Diagnosis, Library, diagnose
 from tokenmeter.errors import MissingExtraError
 from tokenmeter.settings import of_process
+from tokenmeter.unattributed import Unattributed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +96,7 @@ def _sections(found: Diagnosis) -> list[tuple[str, Rows]]:
             "Sent to a model, and not understood",
             [(n.host, n.path, _why(n.answers)) for n in found.not_understood],
         ),
+        ("Calls that nobody claimed", _unclaimed(found.unattributed)),
         ("Settings", [(s.name, s.value or "-", s.origin) for s in found.settings]),
         ("Exporters by name", [tuple(exporter) for exporter in found.exporters]),
         ("Gone wrong in the meter", [(p, f"{n} times") for p, n in found.failures.items()]),
@@ -112,6 +114,13 @@ def _row(library: Library) -> tuple[str, ...]:
         metered,
         f"tested {library.tested}",
     )
+
+
+def _unclaimed(unattributed: Unattributed) -> Rows:
+    if not unattributed.calls:
+        return []
+    places = unattributed.places or {"anywhere": unattributed.calls}
+    return [(place, f"{calls} calls") for place, calls in places.items()]
 
 
 def _why(answers: int | None) -> str:

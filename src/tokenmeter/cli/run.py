@@ -21,6 +21,7 @@ from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.exporters.named import Named
+from tokenmeter.frameworks import follow
 from tokenmeter.ledger import Ledger
 from tokenmeter.meter import default
 from tokenmeter.settings import DISABLED
@@ -61,6 +62,7 @@ def _command(options: argparse.Namespace) -> int:
     # Attached: a program that configures exporters of its own does not replace this one.
     meter.attach(_Filled(ledger, options.user, options.task))
     meter.instrument()
+    follow()
     # At exit rather than now: threads of the program go on until the interpreter waits for them.
     atexit.register(_say_cost, ledger.path, ledger.path.stat().st_size, os.getpid())
     return run_it(run)

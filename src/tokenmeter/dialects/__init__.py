@@ -144,6 +144,16 @@ class Dialect(Protocol):
         """
         return None
 
+    def whom(self, request: bytes) -> Mapping[str, str]:  # noqa: ARG002
+        """Say whom a request says it is for: our names, ``user``, ``team``, and what it says.
+
+        Only asked where the resolver ``"request"`` is on.
+
+        Raises:
+            msgspec.DecodeError: The request is not JSON.
+        """
+        return {}
+
     def pieces(self, data: bytes) -> Iterable[Piece]:  # noqa: ARG002
         """Give what the model wrote in one stream event, or in the body of a plain answer.
 

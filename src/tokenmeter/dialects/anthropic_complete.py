@@ -14,6 +14,7 @@ import msgspec
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.dialects.whom import said as said_by_request
 
 
 class _Body(msgspec.Struct):
@@ -42,6 +43,8 @@ class AnthropicComplete(Dialect):
     answer = msgspec.json.Decoder(_Body)
     _asked = msgspec.json.Decoder(_Request)
     _said = msgspec.json.Decoder(_Said)
+
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one event over those before it."""

@@ -29,6 +29,7 @@ from tokenmeter.dialects.fields import (
     error_code,
     overlay,
 )
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import Usage
 
 
@@ -99,6 +100,7 @@ class AnthropicMessages(Dialect):
 
     answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one event over the message so far."""

@@ -23,6 +23,7 @@ import msgspec
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, error_code
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Usage
 
 ERROR_TYPE = "x-amzn-errortype"
@@ -92,6 +93,7 @@ class BedrockConverse(Dialect):
     headers = (ERROR_TYPE, REQUEST_ID)
 
     answer = msgspec.json.Decoder(ConverseBody)
+    whom = said_by_request
 
     def reading(self, body: ConverseBody) -> Reading:
         """Normalise: add both kinds of cached input to the input."""

@@ -24,6 +24,7 @@ import msgspec
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, billable, decode, identifier, overlay
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Status, Usage
 
 _DONE = b"[DONE]"
@@ -88,6 +89,7 @@ class CohereChat(Dialect):
     marks = (b'"finish_reason"', b'"message-end"', b'"stream-end"')
 
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body | None:
         """Lay one event, and what it carries, over the events before it."""

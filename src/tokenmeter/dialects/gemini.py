@@ -24,6 +24,7 @@ import msgspec
 from tokenmeter.dialects import Asked, Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Usage
 
 Named = str | int
@@ -106,6 +107,7 @@ class Gemini(Dialect):
 
     request: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(InPath)
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Lay one chunk over the chunks before it; the newest usage replaces the older one."""

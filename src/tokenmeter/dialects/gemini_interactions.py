@@ -24,6 +24,7 @@ from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code, overlay
 from tokenmeter.dialects.gemini import ModalityTokens, by_modality, plus, without_column
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Status, Usage
 
 _ENDS: dict[str, Status] = {
@@ -98,6 +99,7 @@ class GeminiInteractions(Dialect):
 
     answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take the newest interaction that an event carries, and the newest usage."""

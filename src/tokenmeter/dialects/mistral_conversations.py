@@ -20,6 +20,7 @@ import msgspec
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, decode
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Usage
 
 _DONE, _ERROR = "conversation.response.done", "conversation.response.error"
@@ -54,6 +55,7 @@ class MistralConversations(Dialect):
     marks = (b'"model":"', b'"model": "', b'"conversation.response.')
 
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take over the model, and how it ended."""

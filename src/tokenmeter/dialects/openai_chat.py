@@ -45,6 +45,7 @@ from tokenmeter.dialects.openai_usage import (
     cost_of,
     named,
 )
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Usage
 
 _DONE = b"[DONE]"
@@ -125,6 +126,7 @@ class OpenAIChat(Dialect):
 
     ordinary = (b'"choices":[{', b'"choices": [{')
     answer = msgspec.json.Decoder(ChatBody)
+    whom = said_by_request
 
     def fold(self, body: ChatBody | None, data: bytes) -> ChatBody:
         """Lay one chunk over the chunks before it."""

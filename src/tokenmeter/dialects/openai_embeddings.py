@@ -15,6 +15,7 @@ from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
 from tokenmeter.dialects.openai_usage import Charged, cost_of
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import Usage
 
 
@@ -45,6 +46,7 @@ class OpenAIEmbeddings(Dialect):
     marks = (b'"usage"', b'"error"')
 
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def reading(self, body: _Body) -> Reading:
         """Normalise: input only."""

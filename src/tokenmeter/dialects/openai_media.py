@@ -26,6 +26,7 @@ import msgspec
 from tokenmeter.dialects import Asked, Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, billable, decode, error_code
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import Usage
 
 _EVENTS = ("image_generation.", "image_edit.", "transcript.", "speech.")
@@ -94,6 +95,7 @@ class OpenAIMedia(Dialect):
 
     request = msgspec.json.Decoder(_Asked)
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take what an event says; only the last one has a usage."""

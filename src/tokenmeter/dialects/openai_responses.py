@@ -32,6 +32,7 @@ from tokenmeter.dialects.openai_usage import (
     cost_of,
     named,
 )
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Status, Usage
 
 _ENDS: dict[str, Status] = {
@@ -101,6 +102,7 @@ class OpenAIResponses(Dialect):
 
     answer = msgspec.json.Decoder(_Body)
     _event = msgspec.json.Decoder(_Event)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take the newest response object that an event carries, or the error that it is."""

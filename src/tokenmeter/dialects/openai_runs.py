@@ -19,6 +19,7 @@ import msgspec
 from tokenmeter.dialects import Dialect, Reading
 from tokenmeter.dialects.content import Piece, Prompt
 from tokenmeter.dialects.fields import Count, ErrorBody, decode, error_code
+from tokenmeter.dialects.whom import said as said_by_request
 from tokenmeter.event import NOTHING, Status, Usage
 
 _ENDS: dict[str, Status] = {
@@ -77,6 +78,7 @@ class OpenAIRuns(Dialect):
     marks = (b'"thread.run"', b'"error"')
 
     answer = msgspec.json.Decoder(_Body)
+    whom = said_by_request
 
     def fold(self, body: _Body | None, data: bytes) -> _Body:
         """Take the newest state of the run that an event carries, or the error that it is."""

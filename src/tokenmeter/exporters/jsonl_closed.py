@@ -112,11 +112,12 @@ class ClosedFiles:
 
     def _pack(self, plain: Path, packing: Packing) -> None:
         part = plain.with_name(plain.name + ENDINGS[packing] + _PART)
-        with _locked(part) as raw, contextlib.suppress(FileNotFoundError):
+        with locked(part) as raw, contextlib.suppress(FileNotFoundError):
             if raw is None:
                 return
             try:
-                with plain.open("rb") as source, _packer(packing).open(raw, "wb") as packed:
+                with plain.open("rb") as source, packer(packing).open(raw, "wb") as packed:
+                    wait_to_read(source)
                     shutil.copymode(plain, part)
                     shutil.copyfileobj(source, packed, 1 << 20)
             except BaseException:
@@ -132,7 +133,7 @@ class ClosedFiles:
         if self.path(closing).exists():
             return
         part = self.path(closing, ending)
-        with _locked(part) as raw, contextlib.suppress(FileNotFoundError):
+        with locked(part) as raw, contextlib.suppress(FileNotFoundError):
             if raw is not None:
                 part.unlink()
 
@@ -281,7 +282,8 @@ def damage() -> tuple[type[Exception], ...]:
     return EOFError, zlib.error
 
 
-def _packer(packing: Packing) -> Any:
+def packer(packing: Packing) -> Any:
+    """Give the module whose ``open`` packs so."""
     return gzip if packing == "gzip" else zstd()
 
 
@@ -298,7 +300,7 @@ def zstd() -> Any:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Generator[BinaryIO | None]:
+def locked(path: Path) -> Generator[BinaryIO | None]:
     """Make a file, or empty one that a killed process left; ``None`` where another is at it."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
@@ -312,6 +314,14 @@ def _locked(path: Path) -> Generator[BinaryIO | None]:
             yield file
         else:  # the other has just finished it
             yield None
+
+
+def wait_to_read(file: BinaryIO) -> None:
+    """Wait while lines of an open file are overwritten; nobody overwrites one until it is closed.
+
+    A lock of POSIX, which has nothing to do with that of `flock` by which writers keep it in place.
+    """
+    fcntl.lockf(file, fcntl.LOCK_SH)
 
 
 def is_named(fd: int, path: Path) -> bool:

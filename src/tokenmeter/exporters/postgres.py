@@ -105,7 +105,7 @@ class Postgres:
         self._options = _options(dsn, connect_timeout_s)
         self._create = create
         self._timeout_ms = max(1, round(statement_timeout_s * 1000))  # 0 would be no limit
-        self._name, self._insert = _quoted(table), _insert(table)
+        self._name, self._insert = quoted(table), _insert(table)
         self._lock = threading.Lock()
         self._connection: Any = None
 
@@ -206,6 +206,21 @@ class Postgres:
             ) from None
 
 
+def connect(dsn: str, connect_timeout_s: float = 10.0) -> Any:
+    """Connect as the exporter does; the connection commits each statement by itself.
+
+    Raises:
+        ConfigurationError: The string cannot be used, or nobody answers.
+        MissingExtraError: psycopg is not installed.
+    """
+    options = _options(dsn, connect_timeout_s)
+    try:
+        return _psycopg().connect(**options)
+    except _psycopg().Error as exc:
+        said = str(exc).partition("\n")[0]
+        raise ConfigurationError(f"PostgreSQL: {type(exc).__name__}: {said}") from None
+
+
 def ddl(table: str = "tokenmeter_events") -> str:
     """Give the SQL that creates the table, or adds the columns that an older one does not have.
 
@@ -215,25 +230,25 @@ def ddl(table: str = "tokenmeter_events") -> str:
     """
     columns = [*_columns(required=True), *_columns(required=False), "PRIMARY KEY (event_id)"]
     body = ",\n    ".join(columns)
-    return f"CREATE TABLE IF NOT EXISTS {_quoted(table)} (\n    {body}\n);\n{_additions(table)}"
+    return f"CREATE TABLE IF NOT EXISTS {quoted(table)} (\n    {body}\n);\n{_additions(table)}"
 
 
 def _additions(table: str) -> str:
     added = ",\n    ".join(f"ADD COLUMN IF NOT EXISTS {c}" for c in _columns(required=False))
-    return f"ALTER TABLE {_quoted(table)}\n    {added};\n"
+    return f"ALTER TABLE {quoted(table)}\n    {added};\n"
 
 
 def _columns(*, required: bool) -> list[str]:
     return [
-        f"{_quoted(field.name)} {_type(field.type)}{' NOT NULL' if required else ''}"
+        f"{quoted(field.name)} {_type(field.type)}{' NOT NULL' if required else ''}"
         for field in msgspec.structs.fields(UsageEvent)
         if field.required == required
     ]
 
 
 def _insert(table: str) -> bytes:
-    columns = ", ".join(map(_quoted, UsageEvent.__struct_fields__))
-    name = _quoted(table).replace("%", "%%")
+    columns = ", ".join(map(quoted, UsageEvent.__struct_fields__))
+    name = quoted(table).replace("%", "%%")
     return (
         f"INSERT INTO {name} ({columns}) SELECT {columns} "
         f"FROM json_populate_recordset(NULL::{name}, %s::json) ON CONFLICT DO NOTHING"
@@ -256,7 +271,7 @@ def _type(annotation: Any) -> str:
     return _TYPES[typing.get_origin(kind) or kind]
 
 
-def _quoted(table: str) -> str:
+def quoted(table: str) -> str:
     """Quote a name, as PostgreSQL would write it; of 63 bytes it makes less without a word."""
     parts = table.split(".")
     if len(parts) > 2 or not all(

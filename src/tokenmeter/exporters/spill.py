@@ -24,6 +24,7 @@ import msgspec
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.exporters.jsonl_closed import wait_to_read
 
 _decode = msgspec.json.Decoder(UsageEvent).decode
 
@@ -76,6 +77,7 @@ class _File:
         """Give what follows, each with the byte at which it ends; what is torn is left out."""
         at = self._position
         with self.path.open("rb") as file:
+            wait_to_read(file)
             file.seek(at)
             for line in file:
                 at += len(line)

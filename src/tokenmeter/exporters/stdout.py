@@ -52,7 +52,7 @@ def line(event: UsageEvent) -> str:
     if event.duration_s is not None:
         text += f" in {event.duration_s:.2f} s"
     who = [f"{name}={value}" for name in _WHO if (value := getattr(event, name)) is not None]
-    return _one_line(" ".join([text, f"({' '.join(who)})"]) if who else text)
+    return one_line(" ".join([text, f"({' '.join(who)})"]) if who else text)
 
 
 _WHO = ("user", "team", "task", "agent", "evidence", "reference")
@@ -72,7 +72,7 @@ _WHATS: dict[Kind, Callable[[UsageEvent], str]] = {
 }
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Escape what would end the line or steer the terminal; a user may be called anything."""
     return text if text.isprintable() else "".join(map(_printable, text))
 

@@ -7,7 +7,7 @@ says so, `Served` is the ground truth of one answer that was given.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,6 +68,9 @@ class Answer:
         headers: Headers added to the answer's own, for example ``{"retry-after": "0"}``.
         encoding: Content encoding of the body.
         text: What the model says instead of its echo. Each word becomes one event of a stream.
+        calls: The functions that the model calls at once instead of saying something: name and
+            arguments of each; ``()`` has it speak although functions are offered. ``None`` is its
+            own way: the first function that is offered, unless it has just got a result.
         usage: What the model reports instead of its count of words; totals are inclusive.
         chunk_size: Bytes in each network chunk of a stream; ``None`` gives each event its own.
             ``1`` tears every event apart, a large number joins many.
@@ -85,6 +88,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     encoding: Encoding | None = None
     text: str | None = None
+    calls: Sequence[tuple[str, Mapping[str, object]]] | None = None
     usage: Usage | None = None
     chunk_size: int | None = None
     line_end: Literal["\n", "\r\n", "\r"] = "\n"

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 from tokenmeter.event import Usage
 from tokenmeter.testing.formats import Block, Event, Format, PromptCache
-from tokenmeter.testing.replies import Json, Prompt, Reply, Tool, last_said, pieces, section
+from tokenmeter.testing.replies import (
+    Json,
+    Prompt,
+    Reply,
+    Tool,
+    call_id,
+    last_said,
+    pieces,
+    section,
+)
 
 _TYPES = {
     400: "invalid_request_error",
@@ -99,7 +108,7 @@ def _final_usage(usage: Usage) -> Json:
 
 
 def _stop_reason(answer: Reply) -> str:
-    if answer.tool:
+    if answer.calls:
         return "tool_use"
     return "max_tokens" if answer.truncated else "end_turn"
 
@@ -108,10 +117,16 @@ def _content(answer: Reply) -> list[Json]:
     blocks: list[Json] = []
     if answer.thought:
         blocks.append({"type": "thinking", "thinking": answer.thought, "signature": "c2lnbmF0dXJl"})
-    if answer.tool:
-        call = {"type": "tool_use", "id": f"toolu_{answer.number:08d}", "name": answer.tool.name}
-        return [*blocks, call | {"input": answer.arguments}]
-    return [*blocks, {"type": "text", "text": answer.texts[0]}]
+    calls: list[Json] = [
+        {
+            "type": "tool_use",
+            "id": call_id(f"toolu_{answer.number:08d}", index),
+            "name": call.name,
+            "input": call.arguments,
+        }
+        for index, call in enumerate(answer.calls)
+    ]
+    return [*blocks, *(calls or [{"type": "text", "text": answer.texts[0]}])]
 
 
 def _message(answer: Reply) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import threading
@@ -67,7 +68,7 @@ class Model:
     def __init__(self, refuses: Collection[str] = ()) -> None:
         self.refuses = frozenset(refuses)
         self.account: list[Served] = []
-        self._script: deque[Answer] = deque()
+        self._scripts: dict[object, deque[Answer]] = {}
         self._gates: list[Gate] = []
         self._numbers = itertools.count(1)
         self._cache = PromptCache()
@@ -75,17 +76,17 @@ class Model:
         self._owed: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
 
-    def script(self, *answers: Answer) -> None:
-        """Queue the answers for the next requests."""
-        self._script.extend(answers)
+    def script(self, *answers: Answer, model: str | None = None) -> None:
+        """Queue the answers for the next requests, of one model or of any."""
+        self._scripts.setdefault(model, deque()).extend(answers)
         self._gates.extend(answer.gate for answer in answers if answer.gate)
 
-    def next_answer(self) -> Answer:
-        """Return the script's next answer, or the normal one."""
-        try:
-            return self._script.popleft()
-        except IndexError:
-            return Answer()
+    def next_answer(self, model: object = None) -> Answer:
+        """Return the next answer of the model's script, of the common one, or the normal one."""
+        for name in (model, None):
+            with contextlib.suppress(KeyError, IndexError):
+                return self._scripts[name].popleft()
+        return Answer()
 
     def open_gates(self) -> None:
         """Let everything go on that a script holds back."""
@@ -98,7 +99,9 @@ class Model:
         with self._lock:
             prompt = exchange.form.prompt(request, self._cache)
             number = next(self._numbers)
-        said = reply(prompt, number=number, model=request["model"], text=answer.text)
+        said = reply(
+            prompt, number=number, model=request["model"], text=answer.text, calls=answer.calls
+        )
         return dataclasses.replace(said, usage=answer.usage) if answer.usage else said
 
     def note(self, exchange: Exchange, said: Reply | None, reported: bool, **facts: Any) -> None:

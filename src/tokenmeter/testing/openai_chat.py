@@ -16,6 +16,7 @@ from tokenmeter.testing.replies import (
     Prompt,
     Reply,
     Tool,
+    call_id,
     count,
     last_said,
     pieces,
@@ -103,17 +104,20 @@ def _chat_usage(usage: Usage) -> Json:
 
 
 def _finish_reason(answer: Reply) -> str:
-    if answer.tool:
+    if answer.calls:
         return "tool_calls"
     return "length" if answer.truncated else "stop"
 
 
 def _tool_calls(answer: Reply, index: int) -> list[Json]:
-    if answer.tool is None:
-        return []
-    function = {"name": answer.tool.name, "arguments": json.dumps(answer.arguments)}
-    call_id = f"call_{answer.number:08d}_{index}"
-    return [{"id": call_id, "type": "function", "function": function}]
+    return [
+        {
+            "id": call_id(f"call_{answer.number:08d}_{index}", number),
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for number, call in enumerate(answer.calls)
+    ]
 
 
 def _chat_choice(answer: Reply, index: int, text: str) -> Json:
@@ -136,17 +140,18 @@ def _chat_body(answer: Reply, request: Json) -> Json:
 
 
 def _chat_deltas(answer: Reply, index: int, text: str) -> Iterator[Json]:
-    first = {"role": "assistant", "content": None if answer.tool else "", "refusal": None}
+    first = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
     calls = _tool_calls(answer, index)
     if not calls:
         yield first
         yield from ({"content": piece} for piece in pieces(text))
         return
-    function = calls[0]["function"]
-    opened = {"index": 0, **calls[0], "function": function | {"arguments": ""}}
-    yield first | {"tool_calls": [opened]}
-    for piece in pieces(function["arguments"]):
-        yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+    for number, call in enumerate(calls):
+        function = call["function"]
+        opened = {"index": number, **call, "function": function | {"arguments": ""}}
+        yield (first if number == 0 else {}) | {"tool_calls": [opened]}
+        for piece in pieces(function["arguments"]):
+            yield {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}
 
 
 def _wants_usage(request: Json) -> bool:

@@ -13,6 +13,7 @@ from tokenmeter.testing.replies import (
     Json,
     Prompt,
     Reply,
+    call_id,
     last_said,
     pieces,
     section,
@@ -89,18 +90,21 @@ def _output(answer: Reply) -> list[Json]:
     items: list[Json] = []
     if answer.thought:
         items.append({"id": f"rs_{answer.number:08d}", "type": "reasoning", "summary": []})
-    return [*items, _call_item(answer) if answer.tool else _message_item(answer)]
+    return [*items, *(_call_items(answer) or [_message_item(answer)])]
 
 
-def _call_item(answer: Reply) -> Json:
-    return {
-        "id": f"fc_{answer.number:08d}",
-        "type": "function_call",
-        "status": "completed",
-        "arguments": json.dumps(answer.arguments),
-        "call_id": f"call_{answer.number:08d}",
-        "name": answer.tool.name if answer.tool else "",
-    }
+def _call_items(answer: Reply) -> list[Json]:
+    return [
+        {
+            "id": call_id(f"fc_{answer.number:08d}", index),
+            "type": "function_call",
+            "status": "completed",
+            "arguments": json.dumps(call.arguments),
+            "call_id": call_id(f"call_{answer.number:08d}", index),
+            "name": call.name,
+        }
+        for index, call in enumerate(answer.calls)
+    ]
 
 
 def _message_item(answer: Reply) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,6 +34,14 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """A call of a function, as the model asks for it."""
+
+    name: str
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One answer of the model, in no vendor's words.
 
@@ -42,7 +50,7 @@ class Reply:
         model: The model that was asked for.
         texts: What it says, one text for each choice.
         thought: What it thinks first; empty when it does not think.
-        tool: The function it calls instead of saying something.
+        calls: The functions that it calls instead of saying something.
         truncated: Whether the limit of output tokens ended the answer.
         usage: What it used.
     """
@@ -51,14 +59,9 @@ class Reply:
     model: str
     texts: tuple[str, ...]
     thought: str
-    tool: Tool | None
+    calls: tuple[Called, ...]
     truncated: bool
     usage: Usage
-
-    @property
-    def arguments(self) -> Any:
-        """What the called function is called with."""
-        return example(self.tool.schema) if self.tool else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +87,27 @@ class Prompt:
     reasoning: int = 0
 
 
-def reply(prompt: Prompt, *, number: int, model: str, text: str | None) -> Reply:
-    """Answer a prompt: the scripted text, JSON for a schema, or an echo of what was said."""
+def reply(
+    prompt: Prompt,
+    *,
+    number: int,
+    model: str,
+    text: str | None,
+    calls: Sequence[tuple[str, Mapping[str, object]]] | None = None,
+) -> Reply:
+    """Answer a prompt: what is scripted, JSON for a schema, or an echo of what was said."""
     whole = pieces(text if text is not None else _own_text(prompt))
     said = whole[: prompt.limit]
-    spoken = count(json.dumps(example(prompt.tool.schema))) + 1 if prompt.tool else len(said)
+    called = _called(prompt, calls)
+    spoken = sum(count(json.dumps(c.arguments)) + 1 for c in called) if called else len(said)
     usage = prompt.input
     return Reply(
         number=number,
         model=model,
         texts=("".join(said).rstrip(),) * prompt.choices,
         thought=" ".join(["thinking"] * prompt.reasoning),
-        tool=prompt.tool,
-        truncated=not prompt.tool and len(said) < len(whole),
+        calls=called,
+        truncated=not called and len(said) < len(whole),
         usage=Usage(
             input_tokens=usage.input_tokens,
             cache_read_tokens=usage.cache_read_tokens,
@@ -107,6 +118,19 @@ def reply(prompt: Prompt, *, number: int, model: str, text: str | None) -> Reply
             reasoning_tokens=prompt.reasoning * prompt.choices if prompt.choices else None,
         ),
     )
+
+
+def _called(
+    prompt: Prompt, calls: Sequence[tuple[str, Mapping[str, object]]] | None
+) -> tuple[Called, ...]:
+    if calls is not None:
+        return tuple(Called(name, dict(arguments)) for name, arguments in calls)
+    return () if prompt.tool is None else (Called(prompt.tool.name, example(prompt.tool.schema)),)
+
+
+def call_id(start: str, index: int) -> str:
+    """Make the id of one of the calls of an answer."""
+    return f"{start}_{index}" if index else start
 
 
 def _own_text(prompt: Prompt) -> str:

@@ -83,9 +83,13 @@ class ModelServer:
         """The address as the OpenAI SDK wants its ``base_url``."""
         return f"{self.url}/v1"
 
-    def script(self, *answers: Answer) -> None:
-        """Answer the next requests as told, one answer for each request of any kind."""
-        self._model.script(*answers)
+    def script(self, *answers: Answer, model: str | None = None) -> None:
+        """Answer the next requests as told, one answer for each request of any kind.
+
+        A script for a ``model`` is for the requests of it alone, and comes before the common one;
+        so agents that ask at the same time, each its own model, get each its own answers.
+        """
+        self._model.script(*answers, model=model)
 
     def close(self) -> None:
         """Open all gates, close all connections and wait for the threads.
@@ -191,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         if form and request and not self._model.refuses.isdisjoint(request):
             self._respond(Exchange(path, form, request, Answer(status=400)))
             return
-        answer = self._begin()
+        answer = self._begin(None if request is None else request.get("model"))
         if request is None:
             self._send_json(error(400), answer, 400)
         elif path.endswith("/count_tokens"):
@@ -201,9 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._respond(Exchange(path, form, request, answer))
 
-    def _begin(self) -> Answer:
+    def _begin(self, model: object = None) -> Answer:
         """Take the script's next answer; hold it back where the script says so."""
-        answer = self._model.next_answer()
+        answer = self._model.next_answer(model if isinstance(model, str) else None)
         if answer.gate is not None and answer.gate.after is None:
             answer.gate.wait_open()
         return answer

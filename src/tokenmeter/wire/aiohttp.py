@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tokenmeter.call import Call
+from tokenmeter.guard import Guard
+from tokenmeter.wire.asides import Aside, Remembered, both, named, taken_from_copy
 from tokenmeter.wire.body import BATCH, StreamReader
 from tokenmeter.wire.claim import claim
 from tokenmeter.wire.layer import Layer, Opener, Send, land, on_import
@@ -50,14 +52,15 @@ class _Sends(Layer):
 
     def begin(self, args: tuple[Any, ...], options: dict[str, Any]) -> _Exchange | None:
         """Open a call for a request, or ``None`` to pass through."""
-        return None if self.passes() else self.open(args[0], args[1:], options)
+        return self.open(args[0], args[1:], options)
 
     def open(
         self, session: Any, args: tuple[Any, ...], options: dict[str, Any]
     ) -> _Exchange | None:
         """Open a call for what a session is asked to request."""
-        target = _target(session, *args, **options)
-        call = None if target is None else self.meter.open(*target)
+        aside = _aside(session, options, self.meter.guard)
+        target = None if self.passes() else _target(session, *args, **options)
+        call = None if target is None else self.meter.open(*target, aside)
         return None if call is None else _Exchange(self.meter, call, session, options)
 
     def meter_send(self, send: Send) -> Send:
@@ -81,6 +84,25 @@ class _Sends(Layer):
             return response
 
         return _request
+
+
+_sessions = Remembered()
+
+
+def _aside(session: Any, options: dict[str, Any], guard: Guard) -> Aside | None:
+    """Take what is meant for us out of the headers that a request is given.
+
+    The caller's stay as they are: the options get a copy. Those of the session, which are its own,
+    are taken out for good, and remembered.
+    """
+    defaults, given = session.headers, options.get("headers")
+    aside = _sessions.of(session, defaults, named(defaults) if defaults else (), guard)
+    if not given:
+        return aside
+    if not hasattr(given, "keys"):  # pairs, perhaps of an iterator: what aiohttp makes of them
+        given = options["headers"] = sys.modules["multidict"].CIMultiDict(given)
+    options["headers"], here = taken_from_copy(given, guard)
+    return both(aside, here)
 
 
 class _Target(NamedTuple):
@@ -361,7 +383,7 @@ class _SessionLayer(_Sends):
         own[_METHOD] = self._hook
 
     def begin(self, args: tuple[Any, ...], options: dict[str, Any]) -> _Exchange | None:
-        return None if self.passes() else self.open(self._living(), args, options)
+        return self.open(self._living(), args, options)
 
     def _living(self) -> Any:
         session = self._session()

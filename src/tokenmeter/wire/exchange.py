@@ -10,6 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from tokenmeter.call import Call, Headers
+from tokenmeter.wire.asides import Aside
 from tokenmeter.wire.layer import Opener
 
 _UNSENT = {
@@ -48,6 +49,7 @@ class Request(NamedTuple):
     path: str
     body: object
     headers: Headers | None
+    aside: Aside | None = None
 
 
 class Exchange:
@@ -73,7 +75,7 @@ class Exchange:
 
     def _try_again(self, last: Any) -> None:
         request = self._request
-        following = self.meter.open(request.method, request.host, request.path)
+        following = self.meter.open(request.method, request.host, request.path, request.aside)
         if following is None:  # the meter was disabled meanwhile
             return
         call = self.asked()

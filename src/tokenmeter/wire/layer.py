@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from tokenmeter.call import Call
 from tokenmeter.guard import Guard
+from tokenmeter.wire.asides import Aside
 from tokenmeter.wire.claim import Claim, claim
 from tokenmeter.wire.exact import ExactStreams
 
@@ -22,8 +23,8 @@ class Opener(Protocol):
     guard: Guard
     exact: ExactStreams | None
 
-    def open(self, method: str, host: str, path: str) -> Call | None:
-        """Open a call, or give ``None`` for what is not one."""
+    def open(self, method: str, host: str, path: str, aside: Aside | None = None) -> Call | None:
+        """Open a call, or give ``None`` for what is not one; what its headers say is the aside."""
         ...
 
 

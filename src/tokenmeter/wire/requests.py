@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tokenmeter.call import Call
 from tokenmeter.guard import Guard
+from tokenmeter.wire.asides import Aside, Remembered, named
 from tokenmeter.wire.exchange import Request
 from tokenmeter.wire.layer import Opener, on_import
 from tokenmeter.wire.urllib3 import ClassLayer, ClientLayer, Way
@@ -25,6 +26,15 @@ LIBRARY = "requests"
 def _ask(_session: Any, request: Any, **_: Any) -> Request:
     parts = urlsplit(str(request.url))
     return Request(request.method, parts.hostname or "", parts.path, request.body, request.headers)
+
+
+_remembered = Remembered()
+
+
+def _aside(_session: Any, args: list[Any], kwargs: dict[str, Any], guard: Guard) -> Aside | None:
+    """Take what is meant for us out of a prepared request, whose headers are a copy."""
+    request = args[0] if args else kwargs["request"]
+    return _remembered.of(request, request.headers, named(request.headers), guard)
 
 
 def _answer(call: Call, session: Any, response: Any, kwargs: dict[str, Any], guard: Guard) -> None:
@@ -53,7 +63,7 @@ def _content(response: Any) -> bytes:
         return b""
 
 
-_WAY = Way("Session", "send", _ask, _answer)
+_WAY = Way("Session", "send", _ask, _answer, _aside)
 
 
 def is_client(thing: object) -> bool:

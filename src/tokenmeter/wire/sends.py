@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from tokenmeter.call import Call
+from tokenmeter.guard import Guard
+from tokenmeter.wire.asides import Aside
 from tokenmeter.wire.claim import claim
 from tokenmeter.wire.exact import ExactStreams
 from tokenmeter.wire.layer import Layer, Opener, Send, land
@@ -46,6 +48,7 @@ class Way(NamedTuple):
         failed: Closes the call of a request that got no response.
         observe: Reads a response, or begins to observe it; the flag says whether it is async.
         ask: Begins to ask a stream for its usage; ``None``: the request goes as it is, or always.
+        aside: Takes the headers that are meant for us out of a request; ``None``: none can be.
     """
 
     place: str
@@ -53,6 +56,7 @@ class Way(NamedTuple):
     failed: Callable[[Call, Any, BaseException], object]
     observe: Callable[[Call, Any, Any, bool], object]
     ask: Callable[[ExactStreams, Any, Sending], Asked | None] | None = None
+    aside: Callable[[Any, Guard], Aside | None] | None = None
 
 
 class _Sends(Layer):
@@ -60,15 +64,20 @@ class _Sends(Layer):
 
     def __init__(self, meter: Opener, way: Way) -> None:
         super().__init__(meter)
-        self._way, self._target = way, way.target
+        self._way, self._target, self._aside = way, way.target, way.aside
 
     def _begin(self, request: Any) -> Call | None:
-        """Open a call for a request, or ``None`` to pass through."""
+        """Open a call for a request, or ``None`` to pass through.
+
+        What is meant for us never leaves, whatever becomes of the request.
+        """
+        take = self._aside
+        aside = None if take is None else take(request, self.meter.guard)
         holder = claim.get()  # as `passes` says, on the path of every call
         if not self.active or (holder is not None and holder.in_flight):
             return None
         target = self._target(request)
-        return None if target is None else self.meter.open(*target)
+        return None if target is None else self.meter.open(*target, aside)
 
     def _sender(self, args: tuple[Any, ...]) -> Any:
         """Give the client that sends."""
@@ -84,7 +93,7 @@ class _Sends(Layer):
     def _metered(self, send: Send, *, is_async: bool) -> Send:
         """Give a ``send`` that meters what goes through it, of the same colour and signature."""
         meter, guard, begin, ask = self.meter, self.meter.guard, self._begin, self._ask
-        place, _, failed, observe, _ = self._way
+        place, _, failed, observe, *_ = self._way
 
         def sync_send(*args: Any, **kwargs: Any) -> Any:
             request = args[-1] if "request" not in kwargs and args else kwargs.get("request")

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tokenmeter.call import Call
 from tokenmeter.guard import Guard
+from tokenmeter.wire.asides import Aside, taken_from_copy
 from tokenmeter.wire.claim import claim
 from tokenmeter.wire.exchange import Exchange, Request
 from tokenmeter.wire.layer import Layer, Opener, Send, land, on_import
@@ -31,12 +32,21 @@ from tokenmeter.wire.urllib3_bodies import (
 
 
 class Way(NamedTuple):
-    """A public method by which requests are sent, and how its requests and responses are read."""
+    """A public method by which requests are sent, and how its requests and responses are read.
+
+    Args:
+        owner: The class that has the method.
+        method: Its name.
+        ask: Reads a request.
+        answer: Reads a response, or begins to observe it.
+        aside: Takes the headers that are meant for us out of the arguments, which it may change.
+    """
 
     owner: str
     method: str
     ask: Callable[..., Request]
     answer: Callable[[Call, Any, Any, dict[str, Any], Guard], None]
+    aside: Callable[[Any, list[Any], dict[str, Any], Guard], Aside | None]
 
 
 class Sends(Layer):
@@ -51,7 +61,8 @@ class Sends(Layer):
         """Give a function that meters what goes through it; its first argument is the owner."""
         guard, begin, observe = self.meter.guard, self._begin, self._observe
 
-        def hook(owner: Any, *args: Any, **kwargs: Any) -> Any:
+        def hook(owner: Any, *given: Any, **kwargs: Any) -> Any:
+            args = list(given)  # out of which what is meant for us is taken
             exchange = guard.run(PLACE, begin, owner, args, kwargs)
             if exchange is None:
                 return send(owner, *args, **kwargs)
@@ -69,11 +80,12 @@ class Sends(Layer):
 
         return hook
 
-    def _begin(self, owner: Any, args: Any, kwargs: Any) -> Exchange | None:
+    def _begin(self, owner: Any, args: list[Any], kwargs: Any) -> Exchange | None:
+        aside = self.way.aside(owner, args, kwargs, self.meter.guard)
         if self.passes():
             return None
-        request = self.way.ask(owner, *args, **kwargs)
-        call = self.meter.open(request.method, request.host, request.path)
+        request = self.way.ask(owner, *args, **kwargs)._replace(aside=aside)
+        call = self.meter.open(request.method, request.host, request.path, aside)
         return None if call is None else Exchange(self.meter, request, call)
 
     def _observe(self, exchange: Exchange, owner: Any, response: Any, kwargs: Any) -> None:
@@ -171,6 +183,24 @@ def _of_pool(
     return Request(method, parts.hostname or pool.host, parts.path, body, said)
 
 
+def _aside(owner: Any, args: list[Any], kwargs: dict[str, Any], guard: Guard) -> Aside | None:
+    """Take what is meant for us out of the headers, by a copy: the caller's stay as they are."""
+    given = args[_HEADERS] if len(args) > _HEADERS else kwargs.get("headers")
+    headers = owner.headers if given is None else given
+    left, aside = taken_from_copy(headers, guard) if headers else (headers, None)
+    if left is headers:
+        return None
+    if len(args) > _HEADERS:
+        args[_HEADERS] = left
+    else:
+        kwargs["headers"] = left
+    return aside
+
+
+_HEADERS = 3
+"""Where a pool may be given headers by position; a manager never is."""
+
+
 def _answer(call: Call, _owner: Any, response: Any, kwargs: dict[str, Any], guard: Guard) -> None:
     head = Head(response.status, response.headers)
     if kwargs.get("preload_content", True) and response.closed:
@@ -181,8 +211,8 @@ def _answer(call: Call, _owner: Any, response: Any, kwargs: dict[str, Any], guar
 
 
 _WAYS = (
-    Way("PoolManager", "urlopen", _of_manager, _answer),
-    Way("HTTPConnectionPool", "urlopen", _of_pool, _answer),
+    Way("PoolManager", "urlopen", _of_manager, _answer, _aside),
+    Way("HTTPConnectionPool", "urlopen", _of_pool, _answer, _aside),
 )
 
 

@@ -1,0 +1,1 @@
+"""Frameworks of agents, each in its newest release, against a scripted server."""
