@@ -82,9 +82,8 @@ ROOMS = [
      "watching", "baggage", "propagation", "who", "unattributed", "pseudonyms"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters",
      "frameworks"},
-    {"ledger", "compaction", "erasure", "erasure_files", "erasure_tables", "patches", "person",
-     "settlement", "importing", "diagnosis", "ingest", "reports", "notebook", "cli", "testing",
-     "web", "celery"},
+    {"ledger", "compaction", "erasing", "settlement", "importing", "diagnosis", "ingest", "reports",
+     "notebook", "cli", "testing", "web", "celery"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 

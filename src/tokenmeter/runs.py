@@ -22,7 +22,7 @@ from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, RemoteSpan, span_context, span_ids
 from tokenmeter.watching import Watcher, in_force
 from tokenmeter.who import Who
-from tokenmeter.wire.claim import claimed
+from tokenmeter.wire.claim import claim, claimed
 
 InTree = tuple[str, str, str | None, int]
 """Where a run stands: the path of agents from the outermost one to it; its id; that of the run in
@@ -104,7 +104,8 @@ class Run(msgspec.Struct, eq=False):
         """End it so, and tell every meter; gives whether it had not ended before."""
         if not self._ends(end):
             return False
-        later = claimed()  # an exporter is at work here, perhaps below a finaliser
+        holder = claim.get()  # as `claimed` says: an exporter is at work, perhaps in a finaliser
+        later = holder is not None and holder.in_flight
         for reference in _hearers:
             hearer = reference()
             if hearer is not None:
@@ -132,7 +133,7 @@ class Run(msgspec.Struct, eq=False):
             return False
         self.how, self.ended_s = end, time.perf_counter()
         _open.pop(self, None)
-        return self.is_ours
+        return self.pid == _ids.pid
 
     @property
     def is_ours(self) -> bool:

@@ -6,10 +6,10 @@ import argparse
 import sys
 
 from tokenmeter.cli.pseudonym import add_keys, keys
-from tokenmeter.erasure import TABLE, erase
-from tokenmeter.erasure_files import Place
+from tokenmeter.erasing.files import Place
+from tokenmeter.erasing.ledgers import TABLE, erase
+from tokenmeter.erasing.person import Person
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.person import Person
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError, UsageEvent
-from tokenmeter.person import NOTHING, Found, Person
+from tokenmeter.erasing.person import NOTHING, Found, Person
 from tokenmeter.pseudonyms import checked, pseudonym
 
 KEY = "the first key of the test"

@@ -1,7 +1,7 @@
 """A person as ledgers know them, and what a line of a ledger is without them.
 
 Pure: a line in, a line out. Of the line of an event all that is not about the person stays byte by
-byte as it was written, whoever wrote it; where lines are kept is in `erasure_files`.
+byte as it was written, whoever wrote it; where lines are kept is in `files`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from tokenmeter.erasing.patches import Journal, Patch, journal_of
+from tokenmeter.erasing.person import Found, Person
 from tokenmeter.exporters.jsonl_closed import (
     ENDINGS,
     ClosedFiles,
@@ -24,8 +26,6 @@ from tokenmeter.exporters.jsonl_closed import (
     packer,
     sync_folder,
 )
-from tokenmeter.patches import Journal, Patch, journal_of
-from tokenmeter.person import Found, Person
 
 BATCH_BYTES = 1 << 20
 """How much is overwritten at once."""

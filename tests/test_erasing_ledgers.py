@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.cli import main
-from tokenmeter.erasure import erase
-from tokenmeter.erasure_files import Place
+from tokenmeter.erasing.files import Place
+from tokenmeter.erasing.ledgers import erase
+from tokenmeter.erasing.person import Person
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.exporters.jsonl_closed import ClosedFiles, locked, open_packed
 from tokenmeter.exporters.spill import Spill
 from tokenmeter.ledger import Ledger, read
-from tokenmeter.person import Person
 from tokenmeter.pseudonyms import pseudonym
 from tokenmeter.tallies import COUNTED, Tally
 
@@ -170,7 +170,7 @@ def test_the_day_on_which_it_was_last_written_to_stays(tmp_path: Path) -> None:
 
 
 def test_many_batches_are_one_erasing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenmeter.erasure_files.BATCH_BYTES", 500)
+    monkeypatch.setattr("tokenmeter.erasing.files.BATCH_BYTES", 500)
     path = written(tmp_path / "u.jsonl", some(100))
     assert erased(path) == [Place(str(path), 34)]
     assert list(read(path)) == without(some(100))
@@ -283,8 +283,8 @@ def test_it_waits_for_who_packs_a_file(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from tokenmeter.erasure import erase
-        from tokenmeter.person import Person
+        from tokenmeter.erasing.ledgers import erase
+        from tokenmeter.erasing.person import Person
         print("begun", flush=True)
         print(sum(place.events for place in erase([Path(sys.argv[1])], Person(["ada.lovelace"]))))
     """)
@@ -378,8 +378,8 @@ def test_whatever_four_processes_append_meanwhile_is_there_once(
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from tokenmeter.erasure import erase
-    from tokenmeter.person import Person
+    from tokenmeter.erasing.ledgers import erase
+    from tokenmeter.erasing.person import Person
 
     step, count = int(sys.argv[2]), 0
 

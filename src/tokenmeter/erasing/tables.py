@@ -9,10 +9,10 @@ from typing import Any
 from tokenmeter.compaction import Database, check, database_in, folder_alone, parquet
 from tokenmeter.compaction import publish as published
 from tokenmeter.compaction import text as literal
-from tokenmeter.erasure_files import Place
+from tokenmeter.erasing.files import Place
+from tokenmeter.erasing.person import ERASED, Person
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.exporters.postgres import connect, quoted
-from tokenmeter.person import ERASED, Person
 
 # -- Parquet --------------------------------------------------------------------------------------
 

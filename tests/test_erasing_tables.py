@@ -18,17 +18,17 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_erasing_ledgers import ADA, KEY, erased, event, some, without
 
 import pg
 from test_compaction import ask, written
-from test_erasure import ADA, KEY, erased, event, some, without
 from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.cli import main
 from tokenmeter.compaction import ADDED_UP, columns_of, compact
-from tokenmeter.erasure import erase
-from tokenmeter.erasure_files import Place
+from tokenmeter.erasing.files import Place
+from tokenmeter.erasing.ledgers import erase
+from tokenmeter.erasing.person import Person
 from tokenmeter.exporters.postgres import Postgres, ddl
-from tokenmeter.person import Person
 from tokenmeter.pseudonyms import pseudonym
 
 # Parquet
@@ -136,8 +136,8 @@ def test_what_is_no_parquet_of_ours_is_refused_and_stays(tmp_path: Path) -> None
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from tokenmeter.erasure import erase
-    from tokenmeter.person import Person
+    from tokenmeter.erasing.ledgers import erase
+    from tokenmeter.erasing.person import Person
 
     step, count = int(sys.argv[2]), 0
 

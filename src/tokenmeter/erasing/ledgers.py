@@ -12,9 +12,9 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from tokenmeter.erasure_files import Place, erase_ledger
+from tokenmeter.erasing.files import Place, erase_ledger
+from tokenmeter.erasing.person import Person
 from tokenmeter.ledger import ledgers
-from tokenmeter.person import Person
 
 TABLE = "tokenmeter_events"
 
@@ -52,11 +52,11 @@ def erase(
     for path in ledgers(path for path in paths if path.suffix != ".parquet"):
         yield from erase_ledger(path, person, dry_run=dry_run)
     for _, of_folder in groupby(tables, attrgetter("parent")):
-        from tokenmeter.erasure_tables import erase_parquet
+        from tokenmeter.erasing.tables import erase_parquet
 
         yield from erase_parquet(list(of_folder), person, dry_run=dry_run)
     if postgres is not None:
-        from tokenmeter.erasure_tables import erase_postgres
+        from tokenmeter.erasing.tables import erase_postgres
 
         yield erase_postgres(postgres, table, person, dry_run=dry_run)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError
-from tokenmeter.patches import Journal, Patch, journal_of
+from tokenmeter.erasing.patches import Journal, Patch, journal_of
 
 OLD, NEW = b'{"user":"ada","n":1}\n', b'{"n":1}             \n'
 
@@ -100,7 +100,7 @@ def test_a_journal_that_says_something_stays_until_all_files_were_looked_at(ledg
 
 def test_what_must_not_see_a_line_half_way_waits(ledger: Path) -> None:
     """The lock is one between processes: a child cannot have it while lines are overwritten."""
-    from tokenmeter.patches import reading_kept_out
+    from tokenmeter.erasing.patches import reading_kept_out
 
     program = textwrap.dedent("""
         import fcntl, sys
@@ -124,7 +124,7 @@ def test_a_process_that_is_killed_in_the_middle_of_a_line_leaves_what_the_next_f
     program = textwrap.dedent("""
         import os, signal, sys
         from pathlib import Path
-        from tokenmeter.patches import Patch, journal_of
+        from tokenmeter.erasing.patches import Patch, journal_of
 
         path, old, new = Path(sys.argv[1]), *map(str.encode, sys.argv[2:])
         write = os.pwrite
