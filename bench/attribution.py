@@ -2,8 +2,8 @@
 
 What is compared takes turns in one process, a few hundred times in a row, in one order and in its
 reverse; the clock is the CPU time of the thread; what is reported is the median of the paired
-differences. The first meters of a process hear of runs, so each arm has a meter of its own only
-where it says so. Needs openai, for the call through an SDK.
+differences, and beside it the least, the difference of the quickest rounds, which a busy machine
+changes less. Needs openai, for the call through an SDK.
 """
 
 from __future__ import annotations
@@ -48,8 +48,23 @@ class Row(NamedTuple):
         return None if self.goal is None else self.value <= self.goal
 
 
-def added_us(arms: Arms, times: int, in_a_row: int = IN_A_ROW) -> dict[str, float]:
-    """Give what each arm takes, in microseconds: more than the first one, and the first itself."""
+class Added(NamedTuple):
+    """What an arm takes more than the first one, in microseconds; of the first, all that it takes.
+
+    Attributes:
+        median_us: In most rounds.
+        least_us: In the quickest ones.
+    """
+
+    median_us: float
+    least_us: float
+
+    def row(self, name: str, goal: float | None = None, beside: str = "") -> Row:
+        return Row(name, self.median_us, goal, f"least {self.least_us:.2f}{beside}")
+
+
+def added(arms: Arms, times: int, in_a_row: int = IN_A_ROW) -> dict[str, Added]:
+    """Measure arms."""
     spent: dict[str, list[float]] = {name: [] for name in arms}
     for n in range(times + 2):
         for name, arm in list(arms.items())[:: 1 if n % 2 else -1]:
@@ -59,11 +74,15 @@ def added_us(arms: Arms, times: int, in_a_row: int = IN_A_ROW) -> dict[str, floa
             if n > 1:
                 spent[name].append((time.thread_time_ns() - began) / in_a_row / 1e3)
     first, *others = spent
-    added = {
-        name: median(a - b for a, b in zip(spent[name], spent[first], strict=True))
+    least = min(spent[first])
+    more = {
+        name: Added(
+            median(a - b for a, b in zip(spent[name], spent[first], strict=True)),
+            min(spent[name]) - least,
+        )
         for name in others
     }
-    return {first: median(spent[first]), **added}
+    return {first: Added(median(spent[first]), least), **more}
 
 
 def nothing() -> None:
@@ -93,10 +112,10 @@ def blocks(times: int) -> Iterator[Row]:
             pass
 
     arms: Arms = {"nothing": nothing, "names": names_alone, "ready": entered, "unheard": agent}
-    spent = added_us(arms, times)
-    yield Row("attribute(user, task), made and entered", spent["names"], 2)
-    yield Row("the same, made before", spent["ready"])
-    yield Row("attribute(user, task, agent), and no meter", spent["unheard"])
+    spent = added(arms, times)
+    yield spent["names"].row("attribute(user, task), made and entered", 2)
+    yield spent["ready"].row("the same, made before")
+    yield spent["unheard"].row("attribute(user, task, agent), and no meter")
 
 
 def runs(times: int) -> Iterator[Row]:
@@ -112,9 +131,9 @@ def runs(times: int) -> Iterator[Row]:
         }
         for name, made in exporters.items():
             meter = Meter(made())
-            spent = added_us({"nothing": nothing, "agent": agent}, times)
+            spent = added({"nothing": nothing, "agent": agent}, times)
             goal = 6 if name == "an exporter that does nothing" else None
-            yield Row(f"attribute(user, task, agent), {name}", spent["agent"], goal)
+            yield spent["agent"].row(f"attribute(user, task, agent), {name}", goal)
             meter.shutdown(60)
             del meter
             gc.collect()
@@ -139,9 +158,9 @@ def calls(times: int) -> Iterator[Row]:
             "outside": lambda call=call, there=outside: there.run(call),
             "inside": lambda call=call, there=inside: there.run(call),
         }
-        spent = added_us(arms, times, in_a_row)
-        beside = f"outside {spent['outside']:.1f}"
-        yield Row(f"{name}, for being in a tree", spent["inside"], 1, beside)
+        spent = added(arms, times, in_a_row)
+        beside = f"; outside {spent['outside'].median_us:.1f}"
+        yield spent["inside"].row(f"{name}, for being in a tree", 1, beside)
         inside.run(below.__exit__)
         inside.run(open_run.__exit__)
     meter.shutdown()
@@ -163,11 +182,11 @@ def boundaries(times: int) -> Iterator[Row]:
             "inject": lambda: inject({}),
             "extract": taken,
         }
-        spent = added_us(arms, times)
-    yield Row("propagate(function)", spent["propagate"])
-    yield Row("calling what it gave", spent["carried"])
-    yield Row("inject(headers)", spent["inject"])
-    yield Row("with extract(headers)", spent["extract"])
+        spent = added(arms, times)
+    yield spent["propagate"].row("propagate(function)")
+    yield spent["carried"].row("calling what it gave")
+    yield spent["inject"].row("inject(headers)")
+    yield spent["extract"].row("with extract(headers)")
 
 
 PARTS = {"blocks": blocks, "runs": runs, "calls": calls, "boundaries": boundaries}

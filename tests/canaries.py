@@ -138,6 +138,7 @@ class Outlets:
             "stats": meter.stats(),
             "not understood": meter.not_understood(),
             "totals": meter.totals.rows(),
+            "unattributed": meter.unattributed(),
             "settings": meter.settings.described(),
             "settings, whole": meter.settings,
             "diagnosis": msgspec.json.encode(diagnosis),

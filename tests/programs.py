@@ -69,13 +69,11 @@ class Walk:
     Attributes:
         calls: Each call, by the model that it names.
         runs: Each run, by the name of its agent: where it began, and how it ended.
-        blocks: All blocks that were made.
     """
 
     def __init__(self, meter: Meter) -> None:
         self.calls: dict[str, Where] = {}
         self.runs: dict[str, Called] = {}
-        self.blocks: list[attribute] = []
         self._numbers = itertools.count()
         self._ask = metered(meter=meter)(self._model)
         self._later: list[Callable[[], object]] = []
@@ -135,7 +133,6 @@ class Walk:
             ended = "failed" if node.end in ("raises", "thrown") else "completed"
             self.runs[agent] = Called(where, status or ended)
         made = attribute(**node.names, agent=agent)
-        self.blocks.append(made)
         stepped_elsewhere = "generator" in node.kind and node.end in ("elsewhere", "in a thread")
         there = Where() if stepped_elsewhere else where
         if agent is not None:

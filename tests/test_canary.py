@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import importlib
 import io
 import json
@@ -340,7 +341,23 @@ def baggage(at: Set) -> None:
             ask()
 
 
+def resolvers(at: Set) -> None:
+    """Ask who it is, of what does not know; and say it for one call in headers that are wrong."""
+
+    def raises() -> str:
+        raise LookupError(planted("the exception of a resolver"))
+
+    at.meter.configure(user=[raises], trace_unattributed=True)
+    headers = {"x-tokenmeter-unheard-of": CANARY, "x-tokenmeter-task": f"%ff{CANARY}"}
+    with OpenAI(**openai_options(at)) as client:
+        asked = request() | {"extra_headers": headers}
+        at.meter.wrap(client).chat.completions.create(model="m", **asked)
+        in_no_block = contextvars.Context()
+        in_no_block.run(client.responses.create, model="m", input=planted("a prompt"))
+
+
 DRIVES: list[Callable[[Set], None]] = [
+    resolvers,
     openai_plain, openai_streams, openai_errors, openai_async, claude, other_stacks, uploads,
     google, bedrock, functions, blocks, baggage,
 ]  # fmt: skip

@@ -355,6 +355,21 @@ def test_the_principal_of_starlette_is_known_wherever_its_middleware_stands() ->
     ]
 
 
+def test_a_user_whom_a_middleware_inside_finds_out_is_asked_for_at_the_call() -> None:
+    events: list[UsageEvent] = []
+    meter = tokenmeter.Meter([events.append], user="asgi")
+    ask = tokenmeter.metered(lambda: {"input_tokens": 1, "output_tokens": 1}, meter=meter)
+
+    async def application(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.to_thread(ask)
+
+    app = ASGIMiddleware(AuthenticationMiddleware(application, Backend()))
+    for headers in ({"x-name": "ada"}, {}, {"x-name": "bob", **HEADERS}):
+        asyncio.run(app(scope(headers), nothing, nowhere))
+    whose = [(e.user, e.user_origin, e.task) for e in events if e.kind == "call"]
+    assert whose == [("ada", "asgi", None), (None, None, None), ("bob", "asgi", "T")]
+
+
 def test_without_a_request_nobody_asks(meter: tokenmeter.Meter) -> None:
     assert principal() is None
     assert requested(scope({}), principal, user=lambda _: "ada") == "ada"

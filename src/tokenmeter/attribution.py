@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeGuard, TypeVar
 
 import msgspec
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import NOBODY, Attribution, Tags, TagValue
-from tokenmeter.runs import InTree, Run, begin
+from tokenmeter.runs import InTree, Run, begin, left_elsewhere
 from tokenmeter.surroundings import RemoteSpan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,7 +103,7 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
     ('ada', 'T-2', {'tier': 'gold'})
     """
 
-    __slots__ = ("_agent", "_conversation", "_runs", "_tags", "_task", "_team", "_user")
+    __slots__ = ("_agent", "_conversation", "_tags", "_task", "_team", "_user")
 
     def __init__(
         self,
@@ -124,14 +123,13 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
             conversation if conversation is None else _text("conversation", conversation)
         )
         self._tags = _tags(tags) if tags else None
-        self._runs: list[Run] = []  # that are open, because a block may be left anywhere
 
     def __enter__(self) -> Self:
         stays = sys._getframe(1).f_code.co_flags & _GENERATES != 0  # pyright: ignore[reportPrivateUsage]
-        outer, run = block.get(), None
+        outer = block.get()
+        run = None
         if self._agent is not None:
-            run = begin(self._agent, outer.attribution, outer.span, in_generator=stays)
-            self._runs.append(run)
+            run = begin(self._agent, outer.attribution, outer.span, owner=self, in_generator=stays)
         block.set(_laid(self, self, run, outer, stays=stays))
         return self
 
@@ -142,23 +140,12 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         trace: TracebackType | None = None,
     ) -> None:
         here = block.get()
-        run = here.run
-        if here.owner is self:
-            block.set(here.outer or OUTERMOST)
-        else:
-            left, run = _without(self, here)
-            block.set(left)
-        if self._agent is not None:
-            self._left(run, exc)
-
-    def _left(self, run: Run | None, exc: BaseException | None) -> None:
-        """End a run; the latest one where its block was left in another context."""
-        with suppress(IndexError, ValueError):
-            if run is None:
-                run = self._runs.pop()
-            else:
-                self._runs.remove(run)
+        left, run = (here.outer, here.run) if here.owner is self else _without(self, here)
+        block.set(left or OUTERMOST)
+        if run is not None:
             run.left(exc)
+        elif self._agent is not None:
+            left_elsewhere(self, exc)
 
     @property
     def span(self) -> None:
@@ -215,7 +202,7 @@ class Stints:
         self._run = None
         if agent is not None:
             outer = block.get()
-            self._run = begin(agent, outer.attribution, outer.span, in_generator=many)
+            self._run = begin(agent, outer.attribution, outer.span, owner=self, in_generator=many)
         self._laid: tuple[Block, ...] = (
             Block(NOBODY, self, names, self._run, stays=False, outer=None),
         )
@@ -317,7 +304,7 @@ def _without(owner: object, here: Block) -> tuple[Block, Run | None]:
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, str) and value and is_text(value):
+    if is_text(value) and value:
         return value
     raise ConfigurationError(f"attribute({name}=…) takes a non-empty string, got {value!r}")
 
@@ -336,7 +323,7 @@ def _merged(outer: Mapping[str, TagValue] | None, inner: Mapping[str, TagValue])
     return Tags({**outer, **inner} if outer else inner)
 
 
-def is_text(value: object) -> bool:
+def is_text(value: object) -> TypeGuard[str]:
     """Say whether a value is a string that can be written: one without lone surrogates."""
     try:
         return isinstance(value, str) and (value.isascii() or bool(value.encode()))

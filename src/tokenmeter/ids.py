@@ -25,8 +25,8 @@ class EventIds:
     def __call__(self, ts_ns: int) -> str:
         """Give the next id for an event that began at this time (nanoseconds since 1970)."""
         ms, below_ms = divmod(ts_ns, 1_000_000)
-        n = ms << 80 | 0x7 << 76 | below_ms >> 8 << 64 | next(self._low)
-        return f"{n:032x}"
+        high = ms << 16 | 0x7000 | below_ms >> 8
+        return (high << 64 | next(self._low)).to_bytes(16).hex()
 
 
 def derived_id(provider: str, response_id: str, item: str = "") -> str:

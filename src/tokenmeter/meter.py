@@ -315,7 +315,7 @@ class Meter:
 
     def ran(self, run: Run) -> None:
         """Say the event of a run of an agent that has ended; for `tokenmeter.runs`."""
-        if self._enabled:
+        if self._enabled and (self._sinks or run.watchers):
             self.guard.run("the end of a run", self._say, run)
 
     def _say(self, run: Run) -> None:
@@ -333,7 +333,8 @@ class Meter:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
         if self._pseudonyms is not None:
             event = self._pseudonyms.applied(event)
-        self.guard.run("the totals", self.totals.add, event)
+        if event.kind == "call":
+            self.guard.run("the totals", self.totals.add, event)
         token = claim.set(PASS_THROUGH)
         try:
             for watcher in watchers:

@@ -168,9 +168,7 @@ class Totals:
         self._lock = threading.Lock()
 
     def add(self, event: UsageEvent) -> None:
-        """Add one event to its row; the work is done for some hundred of them together."""
-        if event.kind != "call":
-            return
+        """Add a call to its row; the work is done for some hundred of them together."""
         self._recent.append(event)
         # Never waiting for the lock: a finaliser may come here inside its own thread's fold.
         if len(self._recent) >= _BATCH and self._lock.acquire(blocking=False):

@@ -77,7 +77,7 @@ class Session:
             return
         self._agents.give_up()
         if exc is None:
-            self._run.end(self._end)
+            self._run.ended(self._end)
         else:
             self._run.left(exc)
         self._close()
@@ -236,13 +236,13 @@ class Agents:
         if status == "failed":
             end = End("failed", self._errors.get(key, "error"))
         if end is not None and key in self._open:
-            self._open.pop(key)[0].end(end)
+            self._open.pop(key)[0].ended(end)
 
 
 def _begun(agent: str, outer: Attribution) -> tuple[Run, Attribution]:
     """Begin a run; gives it with whom what happens in it is for."""
-    run = begin(agent, outer, in_generator=True)
-    run.attribution = attribute(agent=agent).over(outer, run.in_tree)
+    run = begin(agent, outer, owner=None, in_generator=True)
+    run.is_for(attribute(agent=agent).over(outer, run.in_tree))
     return run, run.attribution
 
 
