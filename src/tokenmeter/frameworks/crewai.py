@@ -1,11 +1,12 @@
 """Agents of CrewAI: crews, flows and the agents that work in them are runs.
 
-The event bus of CrewAI calls its listeners in threads of its own, in a copy of the context, and its
-hooks around a model's call hear nothing of one that fails (crewai 1.15.30 and
-https://docs.crewai.com/en/concepts/event-listener, read 2026-11-23): neither can put the calls of
-an agent into its run. So the public methods through which everything goes are replaced on their
-classes: the kickoff of a crew, of a flow and of an agent, and an agent's execution of a task, which
-is also how a coworker is asked. The threads that CrewAI starts have a copy of the context.
+The event bus of CrewAI calls its listeners in threads of its own, in a copy of the context, and of
+its hooks around a model's call the second is not called where the call fails (the sources of
+crewai 1.15.30, ``events/event_bus.py`` and ``hooks``, read and tried 2026-11-23): neither can put
+the calls of an agent into its run. So the public methods through which everything goes are
+replaced on their classes: the kickoff of a crew, of a flow and of an agent, and an agent's
+execution of a task, which is also how a coworker is asked. The threads that CrewAI starts have a
+copy of the context.
 
 A crew is called by its name, a flow by its name or its class, an agent by its role.
 """

@@ -1,8 +1,8 @@
 """Agents of smolagents: each call of ``MultiStepAgent.run`` is a run, that of a managed agent too.
 
-smolagents 1.26 has callbacks for the steps of an agent and none around its run
-(https://huggingface.co/docs/smolagents/reference/agents, read 2026-11-23), so the public method is
-replaced on its class. A run whose steps are streamed lasts as long as its generator is read.
+smolagents has callbacks for the steps of an agent and none around its run (the sources of
+smolagents 1.26.0, ``agents.py``, read 2026-11-23), so the public method is replaced on its class.
+A run whose steps are streamed lasts as long as its generator is read.
 
 The code that a ``CodeAgent`` wrote runs in a thread of its own, because of its time limit, and that
 thread has no context of the agent; so what limits the time takes it along. Tools that run in
