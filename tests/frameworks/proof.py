@@ -100,3 +100,9 @@ def shape(node: Node) -> Shape:
 def done(name: str, *inside: Shape) -> Shape:
     """Give the shape of a run that completed."""
     return name, "completed", *inside
+
+
+def replaced(owner: object, before: dict[str, object]) -> set[str]:
+    """Name what of a class or module is not the very object that it was before."""
+    now = vars(owner)
+    return {name for name in now.keys() | before.keys() if now.get(name) is not before.get(name)}
