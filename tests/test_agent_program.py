@@ -1,6 +1,6 @@
 """A program of agents in threads, tasks, processes and a service: its tree, from its ledgers alone.
 
-The program (`agents`) runs with the real SDKs against a server that keeps an account, and writes a
+The program (`ten_agents`) runs with the real SDKs against a server that keeps an account, and writes a
 diary of its own. The three have nothing in common but ids which the program chose: what tokenmeter
 says must be what the diary and the account say, to the last event.
 """
@@ -81,12 +81,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             Answer(gate=Gate(after=2)),  # which opens when all is over
         )
         with subprocess.Popen(
-            [sys.executable, "-m", "agents.service", server.url, folder],
+            [sys.executable, "-m", "ten_agents.service", server.url, folder],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options,
         ) as service:  # fmt: skip
             assert service.stdout is not None
             address = f"http://127.0.0.1:{service.stdout.readline().strip()}/"
-            command = [sys.executable, "-m", "agents.planner", server.url, address, str(folder)]
+            command = [sys.executable, "-m", "ten_agents.planner", server.url, address, str(folder)]
             subprocess.run(command, check=True, timeout=120, **options)
         assert service.returncode == 0
         account = list(server.account)

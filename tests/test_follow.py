@@ -56,6 +56,12 @@ def test_a_framework_that_is_not_known_is_refused_with_what_was_meant() -> None:
         follow("langgraf")
 
 
+@pytest.mark.parametrize("name", sorted(FRAMEWORKS))
+def test_every_framework_that_can_be_named_has_a_file_with_a_hook(name: str) -> None:
+    ours: Any = importlib.import_module(f"tokenmeter.frameworks.{FRAMEWORKS[name].file}")
+    assert callable(ours.hook)
+
+
 def test_following_imports_no_framework() -> None:
     program = (
         "import sys, tokenmeter\n"

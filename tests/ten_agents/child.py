@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from agents.work import Agent, Place
+from ten_agents.work import Agent, Place
 from tokenmeter import attribute
 
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import tokenmeter
-from agents.work import Agent, Place
+from ten_agents.work import Agent, Place
 from tokenmeter import attribute, extract
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 import tokenmeter
-from agents.work import Agent, Place
+from ten_agents.work import Agent, Place
 from tokenmeter import ContextExecutor, attribute, environ_for_child, inject, propagate
 
 
@@ -93,7 +93,7 @@ def searched(service: str) -> None:
 
 
 def child(place: Place, own_id: str, ledger: str, end: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "agents.child", *place, own_id, ledger, end]
+    command = [sys.executable, "-m", "ten_agents.child", *place, own_id, ledger, end]
     return subprocess.Popen(command, env=environ_for_child())
 
 
