@@ -1,8 +1,8 @@
 """A program of agents in threads, tasks, processes and a service: its tree, from its ledgers alone.
 
-The program (`ten_agents`) runs with the real SDKs against a server that keeps an account, and writes a
-diary of its own. The three have nothing in common but ids which the program chose: what tokenmeter
-says must be what the diary and the account say, to the last event.
+The program (`ten_agents`) runs with the real SDKs against a server that keeps an account, and
+writes a diary of its own. The three have nothing in common but ids which the program chose: what
+tokenmeter says must be what the diary and the account say, to the last event.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_erasing_ledgers import ADA, KEY, erased, event, some, without
 
 import pg
 from test_compaction import ask, written
+from test_erasing_ledgers import ADA, KEY, erased, event, some, without
 from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.cli import main
 from tokenmeter.compaction import ADDED_UP, columns_of, compact

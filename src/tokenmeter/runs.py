@@ -22,7 +22,7 @@ from tokenmeter.status import ABANDONED, COMPLETED, End, end_by
 from tokenmeter.surroundings import Place, RemoteSpan, span_context, span_ids
 from tokenmeter.watching import Watcher, in_force
 from tokenmeter.who import Who
-from tokenmeter.wire.claim import claim, claimed
+from tokenmeter.wire.claim import claim
 
 InTree = tuple[str, str, str | None, int]
 """Where a run stands: the path of agents from the outermost one to it; its id; that of the run in
@@ -79,7 +79,7 @@ class Run(msgspec.Struct, eq=False):
     attribution: Attribution = NOBODY
     how: End = ABANDONED
     ended_s: float | None = None
-    found: dict[weakref.ref[Hearer], Attribution] = {}
+    found: dict[weakref.ref[Hearer], Attribution] | None = None
 
     def is_for(self, attribution: Attribution) -> None:
         """Take note of whom it is for, and of its user as each hearer finds one here and now."""
@@ -196,11 +196,20 @@ def begin(
         outer.run_id,
         0 if outer.run_id is None else (outer.depth or 0) + 1,
     )
-    here = owner, in_tree, in_force.get(), span_context(span), ts_ns, time.perf_counter(), _ids.pid
-    if claimed():  # nothing is metered here: inside of `disabled`, or of an exporter
-        return Run(*here, [])
-    run = Run(*here, [None])
-    _open[run] = None
+    holder = claim.get()  # as `claimed` says: inside of `disabled`, or of an exporter
+    is_metered = holder is None or not holder.in_flight
+    run = Run(
+        owner,
+        in_tree,
+        in_force.get(),
+        span_context(span),
+        ts_ns,
+        time.perf_counter(),
+        _ids.pid,
+        [None] if is_metered else [],
+    )
+    if is_metered:
+        _open[run] = None
     return run
 
 
