@@ -20,11 +20,13 @@ LIMIT = 10_000
 def named(name: object, unnamed: str) -> str:
     """Give the name of an agent, or that of its class where it has none that can be written.
 
-    >>> named("planner", "Agent"), named("", "Agent"), named(None, "Agent")
-    ('planner', 'Agent', 'Agent')
+    A slash becomes a dash, because a slash parts the path of agents.
+
+    >>> named("planner", "Agent"), named("", "Agent"), named("I/O", "Agent")
+    ('planner', 'Agent', 'I-O')
     """
     if isinstance(name, str) and name and name.encode(errors="replace").decode() == name:
-        return name
+        return name.replace("/", "-")
     return unnamed
 
 

@@ -121,8 +121,8 @@ def _restores(from_checkpoint: Any) -> bool:
 
 
 def _role(agent: Any) -> str:
-    """Give the role in one line; a slash would part the path of agents."""
-    return " ".join(agent.role.replace("/", "-").split())
+    """Give the role in one line."""
+    return " ".join(agent.role.split())
 
 
 _METHODS: dict[str, Begin] = {
