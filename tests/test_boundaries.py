@@ -43,6 +43,7 @@ RUN, PARENT = "0" * 31 + "1", "0" * 31 + "2"
 def meter() -> Iterator[tokenmeter.Meter]:
     meter = tokenmeter.configure(baggage=[])
     before = dict(meter.guard.failures)
+    meter.guard.failures.clear()
     yield meter
     meter.guard.failures.clear()
     meter.guard.failures.update(before)
