@@ -22,10 +22,7 @@ MISSING = range(31, 40)
 PROVIDERS = range(40, 49)
 
 NOT_SEEN_BY_A_CLIENT = {
-    25: "logs of coding agents repeat their parent's history: reading logs is not built yet",
-    26: "one message on several lines of such a log",
-    27: "the opposite, in such a log",
-    28: "side chains and artefacts of such logs",
+    28: "side chains and artefacts in logs of coding agents: reading these is not built yet",
     29: "sub-agents in such logs",
     30: "layers of several processes that each report: a matter of what is read together",
     34: "results of batches come in files, long after the calls: batches are not read yet",
