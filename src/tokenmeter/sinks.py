@@ -67,7 +67,8 @@ class Sink:
         self._begin()
 
     def _begin(self) -> None:
-        self._captured = self._taken = self._refused = 0
+        self._taken = self._refused = 0
+        self._in_flight: list[None] = []  # one for each event that the exporter has in its hands
         self._lock = threading.Lock()
 
     def restart(self) -> None:
@@ -77,14 +78,14 @@ class Sink:
 
     def export(self, event: UsageEvent) -> None:
         """Hand one event to the exporter; what it raises stays here."""
-        with self._lock:
-            self._captured += 1
+        self._in_flight.append(None)  # without the lock, which would cost as much as all the rest
         taken = self._guard.done(self._place, self.exporter, event)
         with self._lock:
             if taken:
                 self._taken += 1
             else:
                 self._refused += 1
+            self._in_flight.pop()
 
     def account(self) -> Account:
         """Say what became of the events so far."""
@@ -92,7 +93,8 @@ class Sink:
         said = None if own is None else self._guard.run(self._place, own) or Account()
         recovered: int = getattr(self.exporter, "recovered", 0)
         with self._lock:  # after asking: what arrives meanwhile is pending, and nothing is lost
-            captured, taken, refused = self._captured + recovered, self._taken, self._refused
+            taken, refused = self._taken, self._refused
+            captured = taken + refused + len(self._in_flight) + recovered
         ends = Account(exported=taken) if said is None else said
         failed = ends.failed + refused
         known = ends.exported + ends.filtered + ends.dropped + failed
