@@ -48,6 +48,7 @@ SAYS: dict[str, dict[str, Any]] = {
     "providers": {"code": {"a": "code"}, "variable": "a=variable", "file": "{a = 'file'}"},
     "estimates": {"code": True, "variable": "no", "file": "true"},
     "exact_streams": {"code": False, "variable": "yes", "file": "false"},
+    "baggage": {"code": ["team"], "variable": "user", "file": "['tags']"},
     "user": {"code": "os", "variable": "ci,git", "file": "['jupyter']"},
     "trace_unattributed": {"code": False, "variable": "yes", "file": "false"},
 }
@@ -71,6 +72,11 @@ MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
         "code": lambda meter: meter.exact is None,
         "variable": lambda meter: meter.exact is not None,
         "file": lambda meter: meter.exact is None,
+    },
+    "baggage": {
+        "code": lambda meter: meter.settings.baggage == ("team",),
+        "variable": lambda meter: meter.settings.baggage == ("user",),
+        "file": lambda meter: meter.settings.baggage == ("tags",),
     },
     "user": {
         "code": lambda meter: meter.settings.user == ("os",) and meter.who is not None,
@@ -195,6 +201,10 @@ def test_nothing_is_read_before_something_is_configured(project: Path) -> None:
                                    "non-empty strings, such as {'llm.corp': 'openai'}; got "
                                    "'llm.corp': 7")),
         ("estimates = 'no'", "estimates: estimates is true or false; got 'no'"),
+        ("baggage = ['users']",
+         "baggage: baggage: 'users' cannot be allowed; did you mean 'user'? Known names are "),
+        ("user = ['os', 'gti']",
+         "user: user[1]: there is no resolver 'gti'; did you mean 'git'? Known names are "),
         ("exact_streams = 1", "exact_streams: exact_streams is true or false; got 1"),
         ("tokenizers = {}", "tokenizers: there is no such setting; known settings are "),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tokenmeter import Meter, Tally, UsageEvent, attribute
 from tokenmeter.tallies import COUNTED
-from tokenmeter.trees import Forest, Node, Tree, tree
+from tokenmeter.trees import OTHERS, Forest, Node, Tree, tree
 
 BEGAN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -121,17 +121,17 @@ def test_a_circle_of_forged_parents_becomes_a_tree() -> None:
     assert sorted(node.run_id or "" for node in found.walk()) == ["a", "b", "c", "d", "self"]
 
 
-def test_runs_beyond_the_limit_are_shown_together_and_nothing_is_lost() -> None:
+def test_runs_beyond_the_limit_are_one_row_whatever_they_are_called_and_nothing_is_lost() -> None:
     forest = Forest(limit=2)
     for n in range(5):
-        forest.add(call(f"r{n}", 1, agent="a"))
-        forest.add(run(f"r{n}", agent="a"))
-    roots = forest.roots()
-    assert sorted((root.run_id or "", counts(root.own)) for root in roots) == [
-        ("", (3, 3)),
-        ("r0", (1, 1)),
-        ("r1", (1, 1)),
-    ]
+        forest.add(call(f"r{n}", 1, agent=f"a-{n}", user="ada"))
+        forest.add(run(f"r{n}", agent=f"a-{n}"))
+    found = {root.agent: (root.run_id, root.user, counts(root.own)) for root in forest.roots()}
+    assert found == {
+        "a-0": ("r0", None, (1, 1)),
+        "a-1": ("r1", None, (1, 1)),
+        OTHERS: (None, None, (3, 3)),
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 99)), max_size=40))

@@ -190,7 +190,7 @@ def _read(name: str, source: Found) -> object:
     if name == "exporters":  # of which each has a place of its own
         return _exporters(source.value, source.place)
     with placed(source.place):
-        return _CHECKS[name](source.value, source.place)
+        return _CHECKS[name](source.value, name)
 
 
 def _shown(value: object) -> str:

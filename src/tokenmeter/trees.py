@@ -18,7 +18,7 @@ from tokenmeter.ids import is_derived
 from tokenmeter.tallies import Tally
 
 LIMIT = 10_000
-"""Runs that a forest keeps apart; what comes later is one visible row for each path of agents."""
+"""Runs that a forest keeps apart; what comes later is one visible row, ``(others)``."""
 
 
 class Node(msgspec.Struct, frozen=True, eq=False):
@@ -250,7 +250,7 @@ class Forest:
     def _row(self, event: UsageEvent) -> _Row:
         key: object = event.run_id
         if key not in self._rows and len(self._rows) >= self._limit:
-            key = _BEYOND, event.agent  # of which there are as many as there are paths
+            key = OTHERS
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = _Row(event, apart=key is event.run_id)
@@ -262,7 +262,8 @@ class Forest:
             return _grown(dict(self._rows))
 
 
-_BEYOND = "beyond the limit"
+OTHERS = "(others)"
+"""What the row is called that takes what comes after the limit."""
 
 
 class _Row:
@@ -271,7 +272,9 @@ class _Row:
     def __init__(self, event: UsageEvent, *, apart: bool) -> None:
         self.run_id = event.run_id if apart else None
         self.parent_run_id = event.parent_run_id if apart else None
-        self.agent, self.user, self.task = event.agent, event.user, event.task
+        self.agent: str | None = event.agent if apart else OTHERS
+        self.user = event.user if apart else None
+        self.task = event.task if apart else None
         self.began_s = self.ended_s = event.ts.timestamp()
         self.status: Status | None = None
         self.own = Tally()
