@@ -181,12 +181,25 @@ class attribute:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         Raises:
             ConfigurationError: It is not a function; of a class, decorate the methods.
         """
-        from tokenmeter.functions import decorated, is_generating
+        return inside("attribute(...)", function, self, self._agent)
 
-        many = is_generating(function)
-        return decorated(
-            "attribute(...)", function, lambda _args, _kwargs: Stints(self, self._agent, many=many)
-        )
+
+def inside(decorator: str, function: F, names: Names, agent: str | None = None) -> F:
+    """Decorate a function so that its body runs inside a block, one for each call.
+
+    Args:
+        decorator: What an error is to call this.
+        function: The function, of any kind.
+        names: What the block says.
+        agent: Whose run each call is, if it is one.
+
+    Raises:
+        ConfigurationError: It is not a function.
+    """
+    from tokenmeter.functions import decorated, is_generating
+
+    many = is_generating(function)
+    return decorated(decorator, function, lambda _args, _kwargs: Stints(names, agent, many=many))
 
 
 class Stints:

@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tokenmeter import baggage
-from tokenmeter.attribution import Stints, lay, lift
+from tokenmeter.attribution import inside, lay, lift
 from tokenmeter.baggage import HEADER, TRACE, Carried
-from tokenmeter.functions import decorated, is_generating
 from tokenmeter.meter import default
 
 C = TypeVar("C", bound=MutableMapping[str, str])
@@ -87,7 +86,4 @@ class extract:  # noqa: N801 - reads as a verb, in `with` and as a decorator
         Raises:
             ConfigurationError: It is not a function.
         """
-        many = is_generating(function)
-        return decorated(
-            "extract(...)", function, lambda _args, _kwargs: Stints(self._carried, None, many=many)
-        )
+        return inside("extract(...)", function, self._carried)

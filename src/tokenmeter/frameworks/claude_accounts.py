@@ -13,10 +13,11 @@ from decimal import Decimal
 import msgspec
 
 from tokenmeter.dialects import Reading
+from tokenmeter.dialects.claude_code import Told
 from tokenmeter.event import NOTHING, Attribution, Tags, Usage, UsageEvent
 from tokenmeter.frameworks import claude_answers
 from tokenmeter.frameworks.claude_answers import Answer, Bill, Seen
-from tokenmeter.frameworks.claude_transcripts import Told, Transcripts
+from tokenmeter.frameworks.claude_transcripts import Transcripts
 from tokenmeter.meter import default
 
 REST = Tags({"claude_agent_sdk": "rest"})

@@ -1,8 +1,6 @@
-"""What the Claude Agent SDK says of answers and of their cost, as readings and events of ours.
+"""What the Claude Agent SDK says of answers and of their cost, as events of ours.
 
-The one file that knows the SDK's names for what was used. ``AssistantMessage.usage`` is what the
-API said when the answer began: its input is whole, its output is not (Agent SDK 0.2.187, read
-2026-11-23, and issue 39505 of anthropics/claude-code).
+What it says of them is read in `tokenmeter.dialects.claude_code`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import msgspec
 
 from tokenmeter.attribution import block
 from tokenmeter.dialects import Reading
-from tokenmeter.dialects.fields import decode
+from tokenmeter.dialects.claude_code import begun, used
 from tokenmeter.event import (
     HOST,
     NOTHING,
@@ -28,19 +26,11 @@ from tokenmeter.event import (
     UsageEvent,
     timestamp,
 )
-from tokenmeter.frameworks.claude_transcripts import DIALECT
 from tokenmeter.meter import Meter
 from tokenmeter.surroundings import span_context, span_ids
 
 PRICE_SOURCE = "claude-agent-sdk"
 """The ``price_source`` of what the SDK says that a session cost."""
-
-PROVIDERS = {
-    "bedrock": "aws.bedrock",
-    "vertex": "gcp.vertex_ai",
-    "foundry": "azure.ai.inference",
-}
-"""Who serves, in the SDK's word and in ours; all others are Anthropic itself."""
 
 
 class Seen(NamedTuple):
@@ -92,15 +82,7 @@ class Answer(msgspec.Struct):
 
 def reading(message: Any) -> Reading:
     """Read an ``AssistantMessage``; final where it says why the answer stopped."""
-    body = {
-        "type": "message",
-        "id": message.message_id,
-        "model": message.model,
-        "stop_reason": message.stop_reason,
-        "usage": message.usage,
-        "streamed": True,
-    }
-    return DIALECT.reading(decode(DIALECT.answer, msgspec.json.encode(body)))
+    return begun(message.message_id, message.model, message.stop_reason, message.usage)
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -134,24 +116,7 @@ class Bill(msgspec.Struct, frozen=True):
 
 def bills(model_usage: Mapping[str, Any] | None) -> dict[str, Bill]:
     """Read ``ResultMessage.model_usage``: what each model used, in the whole of a session."""
-    return {model: _bill(said) for model, said in (model_usage or {}).items()}
-
-
-def _bill(said: Mapping[str, Any]) -> Bill:
-    given, read, written = (
-        said.get(name) or 0
-        for name in ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
-    )
-    usage = Usage(
-        input_tokens=given + read + written,
-        output_tokens=said.get("outputTokens") or 0,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        cache_write_1h_tokens=said.get("cacheCreationEphemeral1hInputTokens") or 0,
-    )
-    provider = PROVIDERS.get(said.get("provider") or "", "anthropic")
-    amount = Decimal(str(said.get("costUSD") or 0))
-    return Bill(usage, amount, provider, said.get("webSearchRequests") or 0)
+    return {model: Bill(*used(said)) for model, said in (model_usage or {}).items()}
 
 
 _RATIO = {

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from tokenmeter.attribution import attribute, current
+from tokenmeter.dialects.claude_code import Streamed
 from tokenmeter.event import Attribution
 from tokenmeter.frameworks import claude_answers
 from tokenmeter.frameworks.callbacks import named
 from tokenmeter.frameworks.claude_accounts import Account
 from tokenmeter.frameworks.claude_answers import Bill, Seen
-from tokenmeter.frameworks.claude_transcripts import DIALECT, Transcripts, home
+from tokenmeter.frameworks.claude_transcripts import Transcripts, home
 from tokenmeter.meter import default
 from tokenmeter.runs import InTree, Run, begin
 from tokenmeter.status import ABANDONED, COMPLETED, End
@@ -50,7 +51,7 @@ class Session:
             Transcripts(home({**os.environ, **(getattr(options, "env", None) or {})}))
         )
         self._bills: dict[str, Bill] = {}
-        self._streamed: dict[str | None, Any] = {}
+        self._streamed: dict[str | None, Streamed] = {}
         self._session: str | None = None
         self._end: End = COMPLETED
         self._once = [None]
@@ -98,13 +99,10 @@ class Session:
 
     def event(self, message: Any) -> None:
         """See an event of a stream, where the user asked for them: there the end is told."""
-        parent, event = message.parent_tool_use_id, message.event
-        if event.get("type") not in ("message_start", "message_delta", "message_stop"):
-            return
-        before = None if event["type"] == "message_start" else self._streamed.get(parent)
-        self._streamed[parent] = DIALECT.fold(before, msgspec.json.encode(event))
-        reading = DIALECT.reading(self._streamed[parent])
-        self._learn(reading.response_id, parent, reading)
+        parent = message.parent_tool_use_id
+        reading = self._streamed.setdefault(parent, Streamed()).add(message.event)
+        if reading is not None:
+            self._learn(reading.response_id, parent, reading)
 
     def result(self, message: Any) -> None:
         """See the end of a turn, and what the session has used until then."""

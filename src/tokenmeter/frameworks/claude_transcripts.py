@@ -1,54 +1,19 @@
-"""What the transcripts of Claude Code say of its answers: their whole usage, which is known late.
+"""The transcripts of Claude Code: where they are, and each line of them once.
 
 Claude Code keeps a session in ``projects/<project>/<session id>.jsonl`` of its configuration
 directory, and its sub-agents in ``<session id>/subagents`` beside it (Claude Code 2.1.330, read
-2026-11-23). Of a line nothing is kept but the id of an answer, its model, its usage, why it stopped
-or failed, when, and whose it is.
+2026-11-23). They say the whole usage of an answer, which is known late; what a line says is read in
+`tokenmeter.dialects.claude_code`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
+from tokenmeter.dialects.claude_code import Told, told
 
-from tokenmeter.dialects import Reading
-from tokenmeter.dialects.anthropic_messages import AnthropicMessages
-from tokenmeter.dialects.fields import decode
-
-DIALECT = AnthropicMessages()
-
-
-class Told(NamedTuple):
-    """What a line says of an answer.
-
-    Attributes:
-        agent: The id of the sub-agent whose answer it is; ``None`` for the session's own.
-        ts: When it was written.
-        reading: What the answer used; final where it is known why it stopped.
-        error: Why there is no answer, in a word.
-    """
-
-    agent: str | None
-    ts: datetime
-    reading: Reading
-    error: str | None
-
-
-class _Line(msgspec.Struct):
-    type: str | None = None
-    agentId: str | None = None  # noqa: N815 - theirs
-    timestamp: datetime | None = None
-    message: msgspec.Raw = msgspec.Raw(b"")
-    isApiErrorMessage: bool | None = None  # noqa: N815
-    error: str | None = None
-
-
-_line = msgspec.json.Decoder(_Line)
 _is_session = re.compile(r"[0-9a-f-]{36}").fullmatch
 
 
@@ -89,18 +54,6 @@ class Transcripts:
                 if not line.endswith(b"\n"):  # which is being written
                     break
                 self._read[path] = self._read.get(path, 0) + len(line)
-                if b'"usage"' in line:
-                    yield from _answer(line)
-
-
-def _answer(line: bytes) -> Iterator[Told]:
-    try:
-        said = _line.decode(line)
-        if said.type == "assistant" and said.timestamp is not None:
-            body = decode(DIALECT.answer, bytes(said.message))
-            body.streamed = True  # so that it is whole only where it says why it stopped
-            reading = DIALECT.reading(body)
-            error = said.error or "error" if said.isApiErrorMessage else None
-            yield Told(said.agentId, said.timestamp, reading, error)
-    except msgspec.DecodeError:
-        return
+                answer = told(line)
+                if answer is not None:
+                    yield answer

@@ -20,11 +20,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from tokenmeter.attribution import Stints, attribute, block
+from tokenmeter.attribution import attribute, block, inside
 from tokenmeter.event import Attribution
 from tokenmeter.frameworks.callbacks import named
 from tokenmeter.frameworks.methods import patched
-from tokenmeter.functions import decorated
 from tokenmeter.meter import default
 from tokenmeter.runs import InTree
 
@@ -63,11 +62,7 @@ Begin = Callable[..., _Work | None]
 def _around(begin: Begin, method: Any, who: Any, args: Any, kwargs: Any) -> Any:
     def as_run() -> Any:
         work = begin(who, *args, **kwargs)
-        if work is None:
-            return method
-        return decorated(
-            "follow()", method, lambda _args, _kwargs: Stints(work, work.name, many=False)
-        )
+        return method if work is None else inside("follow()", method, work, work.name)
 
     return (default().guard.run(PLACE, as_run) or method)(*args, **kwargs)
 

@@ -15,10 +15,9 @@ from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
 
-from tokenmeter.attribution import Stints, attribute
+from tokenmeter.attribution import attribute, inside
 from tokenmeter.frameworks.callbacks import named
 from tokenmeter.frameworks.methods import patched
-from tokenmeter.functions import decorated
 from tokenmeter.meter import default
 from tokenmeter.propagation import propagate
 
@@ -40,28 +39,25 @@ def hook(module: ModuleType) -> Callable[[], None]:
 
 def _run(run: Any, agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not _streams(*args, **kwargs):
-        return _as_run(agent, run, many=False)(*args, **kwargs)
+        return _as_run(agent, run)(*args, **kwargs)
     stream = run(*args, **kwargs)  # at once, as ever: it says what is wrong with its arguments
 
     def steps() -> Generator[Any]:
         yield from stream
 
-    return _as_run(agent, steps, many=True)()
+    return _as_run(agent, steps)()
 
 
 def _streams(_task: object = None, stream: object = False, *_: object, **__: object) -> bool:
     return bool(stream)
 
 
-def _as_run(agent: Any, function: Any, *, many: bool) -> Any:
+def _as_run(agent: Any, function: Any) -> Any:
     """Make a call of a function a run of the agent."""
 
     def made() -> Any:
         name = named(getattr(agent, "name", None), type(agent).__name__)
-        names = attribute(agent=name)
-        return decorated(
-            "follow()", function, lambda _args, _kwargs: Stints(names, name, many=many)
-        )
+        return inside("follow()", function, attribute(agent=name), name)
 
     return default().guard.run(PLACE, made) or function
 
