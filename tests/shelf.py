@@ -19,6 +19,9 @@ from tokenmeter.sinks import Account
 Events = Sequence[UsageEvent]
 Write = Callable[[Events], None]
 
+NEVER = threading.Event()
+"""What those wait for that hang; set when the tests are over, because some are still there."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(UsageEvent).decode
 
@@ -355,7 +358,7 @@ def swallows_errors(shelf: Shelf) -> Any:
 
 
 def flushes_for_ever(shelf: Shelf) -> Any:
-    return Batches(shelf.add, flush=lambda: threading.Event().wait(60))
+    return Batches(shelf.add, flush=lambda: NEVER.wait(60))
 
 
 def flushes_under_the_lock_of_sending(shelf: Shelf) -> Any:
@@ -488,7 +491,7 @@ def waits_for_a_worker_that_has_ended(shelf: Shelf) -> Any:
 
     def write(events: Events) -> None:
         if closed:
-            threading.Event().wait(60)
+            NEVER.wait(60)
         shelf.add(events)
 
     return Calls(write, close=lambda: closed.append(True))

@@ -18,7 +18,7 @@ from tokenmeter.attribution import OUTERMOST, block
 from tokenmeter.trees import tree
 from tokenmeter.watching import in_force
 
-laws = settings(deadline=None, max_examples=min(50, max(10, settings.default.max_examples // 4)))
+laws = settings(deadline=None, max_examples=max(10, settings().max_examples // 4))
 """Four laws share the examples of one, because a program that is run takes its time."""
 
 

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ from tokenmeter.testing.conformance import CHECKS, Conformance, trial, values
 from tokenmeter.testing.conformance.rig import BrokenError, CannotCheckError, Rig
 
 pytest_plugins = ["tokenmeter.testing.conformance", "pytester"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_hangs_any_more() -> Iterator[None]:
+    yield
+    broken.NEVER.set()
+
 
 BREAKS: dict[str, list[Callable[[Shelf], Any]]] = {
     "order_of_a_thread": [broken.swaps_the_order, broken.drops_the_last_of_a_batch],

@@ -237,7 +237,7 @@ def shaped(name: str) -> st.SearchStrategy[Any]:
 
 MANY = settings(
     deadline=None,
-    max_examples=max(100, settings().max_examples // 20),
+    max_examples=max(25, settings().max_examples // 10),
     suppress_health_check=list(HealthCheck),
 )
 

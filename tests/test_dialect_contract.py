@@ -175,7 +175,7 @@ def with_unknown(value: Any) -> Any:
     return {**value, "tokenmeter_unknown": {"tokens": 9}} if isinstance(value, dict) else value
 
 
-EXAMPLES = max(40, settings().max_examples // 60)
+EXAMPLES = max(12, settings().max_examples // 25)
 """There are some hundred exchanges, so each is tried less often than a property of one function."""
 
 CHANGES: list[Callable[[Any], Any]] = [

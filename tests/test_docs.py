@@ -18,6 +18,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 import tokenmeter
 from tokenmeter.cli import main
+from tokenmeter.meter import Undo
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,8 +60,14 @@ def examples(page: Path, parser: Any) -> list[Example]:
 @pytest.mark.usefixtures("loopback_only", "folder")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_python_runs(page: Path) -> None:
-    for example in examples(page, PythonCodeBlockParser()):
-        example.evaluate()
+    names: dict[str, Any] = {}
+    try:
+        for example in examples(page, PythonCodeBlockParser()):
+            names = example.namespace
+            example.evaluate()
+    finally:
+        for undo in [each for each in names.values() if isinstance(each, Undo)]:
+            undo()
 
 
 def test_the_readme_tells_a_newcomer_what_to_type_in_its_first_two_blocks() -> None:
@@ -70,7 +77,7 @@ def test_the_readme_tells_a_newcomer_what_to_type_in_its_first_two_blocks() -> N
             "pip install -e '.[demo]'",
             "tokenmeter demo",
         ],
-        ["pip install -e '.[test]'", "pytest"],
+        ["pip install -e '.[test]'", "pytest -n auto --dist loadfile"],
     ]
 
 

@@ -978,6 +978,18 @@ def test_a_library_imported_after_the_undo_is_left_alone() -> None:
     )
 
 
+def test_a_meter_whose_instrumentation_was_undone_can_go() -> None:
+    def dropped() -> weakref.ref[Meter]:
+        meter = Meter()
+        with meter.instrument():
+            pass
+        return weakref.ref(meter)
+
+    gone = dropped()
+    gc.collect()
+    assert gone() is None  # and hears of no runs any more
+
+
 # Answers that no model gave, and exchanges that belong together
 
 

@@ -85,22 +85,19 @@ def on_import(
     import wrapt
 
     layers: list[Removable] = []
-    wanted = True
+    wanted = [(meter, hook)]  # emptied by `undo`, because wrapt never forgets what it was given
 
-    def add(library: ModuleType) -> None:
-        if wanted:
-            layers.extend(hook(library))
-
-    def guarded(library: ModuleType) -> None:
-        meter.guard.run(f"the seam of {library.__name__}", add, library)
+    def imported(library: ModuleType) -> None:
+        for owner, hooked in wanted:
+            new = owner.guard.run(f"the seam of {library.__name__}", hooked, library)
+            layers.extend(new or ())
 
     for name in names:
-        wrapt.register_post_import_hook(guarded, name)
+        wrapt.register_post_import_hook(imported, name)
 
     def undo() -> None:
-        nonlocal wanted
-        wanted = False
-        for layer in reversed(layers):
-            layer.undo()
+        wanted.clear()
+        while layers:
+            layers.pop().undo()
 
     return undo
