@@ -139,7 +139,7 @@ def test_a_metered_agent_around_an_sdk_adds_no_second_event(server: ModelServer)
     def agent() -> list[object]:
         return [sub_agent(), sub_agent()]
 
-    with meter.instrument():
+    with meter.instrument(), client:
         agent()
     assert counted(events) == served(server)
     assert [event.source for event in events] == ["wire", "wire"]
