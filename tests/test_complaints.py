@@ -46,8 +46,13 @@ def test_helpers_that_collect_a_stream_lose_nothing() -> None:  # C35
     said: Any = [{"role": "user", "content": "good morning"}]
     events: list[UsageEvent] = []
     meter = Meter([events.append])
-    with ModelServer() as server:
-        claude = meter.wrap(anthropic.Anthropic(base_url=server.url, api_key="k"))
+    with (
+        ModelServer() as server,
+        anthropic.Anthropic(base_url=server.url, api_key="k") as claude,
+        openai.OpenAI(base_url=server.openai_url, api_key="k") as gpt,
+    ):
+        meter.wrap(claude)
+        meter.wrap(gpt)
         for collect in (
             lambda stream: list(stream.text_stream),
             lambda stream: stream.get_final_message(),
@@ -56,7 +61,6 @@ def test_helpers_that_collect_a_stream_lose_nothing() -> None:  # C35
         ):
             with claude.messages.stream(model="m", max_tokens=99, messages=said) as stream:
                 collect(stream)
-        gpt = meter.wrap(openai.OpenAI(base_url=server.openai_url, api_key="k"))
         with gpt.chat.completions.stream(
             model="m", messages=said, stream_options={"include_usage": True}
         ) as stream:

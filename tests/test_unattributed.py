@@ -44,6 +44,8 @@ def meter() -> Iterator[Meter]:
     meter = Meter(trace_unattributed=True, estimates=False)
     yield meter
     meter.shutdown()
+    while OPENED:
+        OPENED.pop().close()
 
 
 def client_of(meter: Meter) -> httpx.Client:
@@ -51,8 +53,17 @@ def client_of(meter: Meter) -> httpx.Client:
     return meter.wrap(httpx.Client(transport=answer))
 
 
+OPENED: list[openai.OpenAI] = []
+
+
+def sdk(meter: Meter, url: str) -> openai.OpenAI:
+    """Give a metered client that is closed with the meter."""
+    OPENED.append(meter.wrap(openai.OpenAI(api_key="k", base_url=url)))
+    return OPENED[-1]
+
+
 def create(meter: Meter, url: str) -> Callable[[], object]:
-    client = meter.wrap(openai.OpenAI(api_key="k", base_url=url))
+    client = sdk(meter, url)
     return lambda: client.chat.completions.create(**ASKED)
 
 
@@ -123,7 +134,7 @@ def test_it_is_said_which_function_made_it(meter: Meter, url: str) -> None:
 
 
 def test_the_innermost_function_of_ones_own_is_meant(meter: Meter, url: str) -> None:
-    client = meter.wrap(openai.OpenAI(api_key="k", base_url=url))
+    client = sdk(meter, url)
 
     class Writer:
         def write(self) -> None:
@@ -150,7 +161,7 @@ def test_it_is_found_through_a_chain_of_coroutines(meter: Meter, url: str) -> No
 
 
 def test_it_is_found_in_threads(meter: Meter, url: str) -> None:
-    client = meter.wrap(openai.OpenAI(api_key="k", base_url=url))
+    client = sdk(meter, url)
 
     def work() -> None:
         client.chat.completions.create(**ASKED)
@@ -182,7 +193,7 @@ def test_it_is_found_through_decorators(meter: Meter, url: str) -> None:
 
 
 def test_what_only_a_library_makes_is_unknown(meter: Meter, url: str) -> None:
-    client = meter.wrap(openai.OpenAI(api_key="k", base_url=url))
+    client = sdk(meter, url)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(client.chat.completions.create, **ASKED).result()
     assert meter.unattributed() == Unattributed(1, {UNKNOWN: 1})
@@ -229,7 +240,7 @@ def test_nobody_looks_where_it_is_not_switched_on() -> None:
 def test_a_call_is_counted_where_it_was_made_whoever_reads_its_answer(
     meter: Meter, url: str
 ) -> None:
-    client = meter.wrap(openai.OpenAI(api_key="k", base_url=url))
+    client = sdk(meter, url)
 
     def begin() -> Any:
         return client.chat.completions.with_streaming_response.create(**ASKED).__enter__()
