@@ -164,6 +164,8 @@ def test_the_command_says_what_is_set_and_where_and_shows_no_secret(
         ["user", "", "default"],
         ["trace_unattributed", "false", "default"],
         ["pseudonyms", "", "default"],
+        ["prices", "", "default"],
+        ["wait_for_prices", "true", "default"],
     ]
     assert ["stdout", "tokenmeter"] in found["exporters"]
     assert "secret" not in done.stdout

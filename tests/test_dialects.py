@@ -365,6 +365,12 @@ def test_the_tier_and_the_region_that_served_are_read() -> None:
     assert plain(MESSAGES, message(inference_geo="not_available")).region is None
 
 
+def test_the_fast_mode_of_claude_is_a_tier_because_it_has_prices_of_its_own() -> None:
+    for speed, tier in (("fast", "fast"), ("standard", "standard"), (None, "standard")):
+        body = message(input_tokens=1, service_tier="standard", speed=speed)
+        assert plain(MESSAGES, body).service_tier == tier
+
+
 # Requests
 
 

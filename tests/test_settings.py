@@ -286,6 +286,8 @@ def test_what_is_in_force_is_described_without_secrets(monkeypatch: pytest.Monke
         Setting("user", "", "default"),
         Setting("trace_unattributed", "false", "default"),
         Setting("pseudonyms", "", "default"),
+        Setting("prices", "", "default"),
+        Setting("wait_for_prices", "true", "default"),
     ]
 
 

@@ -197,12 +197,12 @@ def test_the_fault_of_another_tools_table_is_not_ours(project: Path) -> None:
          "tokenmeter.toml: Unclosed array (at line 3, column 1)"),
         ("tokenmeter.toml", "exporter = ['stdout']",
          ("tokenmeter.toml: exporter: there is no such setting; did you mean 'exporters'? "
-         "Known settings are baggage, estimates, exact_streams, exporters, providers, "
-         "pseudonyms, trace_unattributed, user")),
+         "Known settings are baggage, estimates, exact_streams, exporters, prices, "
+         "providers, pseudonyms, trace_unattributed, user, wait_for_prices")),
         ("pyproject.toml", "[tool.tokenmeter]\ncolour = 1",
          ("pyproject.toml: tool.tokenmeter.colour: there is no such setting; "
-         "known settings are baggage, estimates, exact_streams, exporters, providers, "
-         "pseudonyms, trace_unattributed, user")),
+         "known settings are baggage, estimates, exact_streams, exporters, prices, "
+         "providers, pseudonyms, trace_unattributed, user, wait_for_prices")),
         ("pyproject.toml", "[tool]\ntokenmeter = 1",
          "pyproject.toml: tool.tokenmeter is a table of settings"),
         ("tokenmeter.toml", "\udcff", "tokenmeter.toml cannot be read: it is not UTF-8"),

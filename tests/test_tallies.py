@@ -24,7 +24,8 @@ def test_a_tally_adds_up_calls_and_says_what_is_not_known() -> None:
     known: dict[str, Any] = {"input_provenance": "reported", "output_provenance": "reported"}
     for one in (
         event(input_tokens=5, output_tokens=3, cache_read_tokens=2, cache_write_tokens=1,
-              reasoning_tokens=1, status="completed", cost_amount=Decimal("0.25"), **known),
+              reasoning_tokens=1, status="completed", cost_amount=Decimal("0.25"),
+              cost_currency="USD", **known),
         event(attempt=0, status="failed", input_provenance="none", output_provenance="none"),
         event(attempt=1, input_tokens=5, output_tokens=3, status="completed", **known),
         event(input_tokens=1, output_tokens=1, status="abandoned", input_provenance="reported",
@@ -48,17 +49,26 @@ def test_a_tally_adds_up_calls_and_says_what_is_not_known() -> None:
         "unknown": 2,
         "estimated": 1,
         "partial": 1,
-        "cost_amount": Decimal("0.25"),
+        "costs": {"USD": Decimal("0.25")},
         "unpriced": 3,
         "_lock": None,
         "_forest": None,
     }
     assert tally.total_tokens == 22
     assert str(tally) == (
-        "5 calls, 11 input + 11 output tokens (1 retried, 1 failed, 1 abandoned, "
-        "2 with unknown tokens, 1 with partial tokens, 1 with estimated tokens)"
+        "5 calls, 11 input + 11 output tokens, 0.25 USD (1 retried, 1 failed, 1 abandoned, "
+        "2 with unknown tokens, 1 with partial tokens, 1 with estimated tokens, "
+        "3 without a price)"
     )
-    assert repr(tally) == f"<Tally: {tally}>"
+    assert tally.cost_amount == Decimal("0.25")
+    tally.add(event(status="completed", cost_amount=Decimal(2), cost_currency="EUR"))
+    assert tally.costs == {"USD": Decimal("0.25"), "EUR": Decimal(2)}
+    assert tally.cost_amount is None  # nobody adds these up
+    both = Tally()
+    both.include(tally)
+    both.include(tally)
+    assert both.costs == {"USD": Decimal("0.50"), "EUR": Decimal(4)}
+    assert repr(both) == f"<Tally: {both}>"
 
 
 def test_a_tally_that_knows_everything_says_so_by_saying_nothing() -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 from tokenmeter import exporters as exporting
@@ -27,6 +28,8 @@ from tokenmeter.exporters.named import Named
 from tokenmeter.guard import LIMIT, Guard
 from tokenmeter.ids import EventIds
 from tokenmeter.pending import Pending
+from tokenmeter.prices.pricing import Pricing
+from tokenmeter.prices.sources import books
 from tokenmeter.providers import Route, Router
 from tokenmeter.runs import Run, find_users, hear, still_open
 from tokenmeter.settings import Options, Settings, is_disabled, of_process
@@ -126,6 +129,8 @@ class Meter:
         self.who: Who | None = None
         """What finds out whose a call is where no block says it; ``None`` where nothing does."""
         self.traces = False
+        self.pricing: Pricing | None = None
+        """What says what calls cost; ``None`` where nothing does."""
         self.unclaimed = Counter()
         self._layers: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._open_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
@@ -181,6 +186,8 @@ class Meter:
         self.tokenizers = Tokenizers(settings.tokenizers, self.guard)
         self.estimates = settings.estimates
         self._pseudonyms = settings.pseudonyms
+        if settings.prices is not before.prices:
+            self.pricing = self._pricing_by(settings)
         self._enabled = not (self._disabled or is_disabled())
         self.settings = settings
         self.place = place(os.environ)
@@ -331,6 +338,10 @@ class Meter:
 
     def emit(self, event: UsageEvent, watchers: tuple[Watcher, ...]) -> None:
         """Hand a finished event to tallies and exporters; nothing they do is metered."""
+        if self.pricing is not None and event.kind == "call":
+            if not self.pricing.is_loaded and self._waits(self.pricing, event, watchers):
+                return
+            event = self.guard.run("a price", self.pricing.priced, event) or event
         if self._pseudonyms is not None:
             event = self._pseudonyms.applied(event)
         if event.kind == "call":
@@ -424,6 +435,31 @@ class Meter:
                 self._losses += sink.losses()
         return len(self._losses) == before
 
+    def _waits(self, pricing: Pricing, event: UsageEvent, watchers: tuple[Watcher, ...]) -> bool:
+        """Have the worker emit an event when prices are loaded; say whether it will.
+
+        Calls around it have to know of it at once, because it may be what they would say, too.
+        """
+        if self.pending.is_here:
+            self.guard.run("loading prices", pricing.load)
+            return False
+        around = [watcher for watcher in watchers if hasattr(watcher, "defer")]
+        others = tuple(watcher for watcher in watchers if watcher not in around)
+        if not self.pending.later(partial(self.emit, event, others)):
+            return False
+        for watcher in around:
+            self.guard.run("a tally", watcher, event)
+        return True
+
+    def _pricing_by(self, settings: Settings) -> Pricing | None:
+        """Give what prices by these settings: loaded, or while the worker loads it."""
+        if not settings.prices:
+            return None
+        pricing = Pricing(books(settings.prices))
+        if settings.wait_for_prices or not self.pending.later(pricing.load):
+            pricing.load()
+        return pricing
+
     def _made(self, exporters: Iterable[Named | Exporter]) -> tuple[Sink, ...]:
         with contextlib.ExitStack() as undo:
             made: list[Sink] = []
@@ -457,6 +493,8 @@ class Meter:
         self.pid = os.getpid()
         self.ids.reseed()
         self.pending.reset()
+        if self.pricing is not None and not self.pricing.is_loaded:
+            self.pending.put(self.pricing.load)  # the parent's worker does it for the parent alone
         self.answers = Answers()
         self._losses = []
         self.totals = Totals()

@@ -61,7 +61,7 @@ class Pending:
 
         Not for finalisers: it may start the worker.
         """
-        if threading.current_thread() is self._at_work:
+        if self.is_here:
             job()
             return True
         if self.waiting >= LIMIT:
@@ -70,6 +70,11 @@ class Pending:
         with contextlib.suppress(RuntimeError):  # at its end an interpreter starts no threads
             self.start()
         return True
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a job that runs in this thread now."""
+        return threading.current_thread() is self._at_work
 
     @property
     def waiting(self) -> int:

@@ -19,6 +19,9 @@ from tokenmeter.exporters import Exporter, Given
 from tokenmeter.exporters import checked as exporter_checked
 from tokenmeter.exporters.named import Named, placed
 from tokenmeter.near import meant
+from tokenmeter.prices.sources import Given as PricesGiven
+from tokenmeter.prices.sources import Source as PriceSource
+from tokenmeter.prices.sources import checked as prices_checked
 from tokenmeter.providers import checked as providers_checked
 from tokenmeter.pseudonyms import Keys, Pseudonyms
 from tokenmeter.pseudonyms import checked as pseudonyms_checked
@@ -60,6 +63,12 @@ class Options(TypedDict, total=False):
         pseudonyms: A key, at least 16 bytes, with which the names of people are made pseudonyms
             before any event is seen; or keys by name, of which the last is the current one; or the
             path of a file of them. A ``str`` is a key, never a path.
+        prices: What says what calls cost: ``"genai-prices"`` (a package, the extra ``prices``), the
+            path of a TOML file of one's own, an object that finds prices, or a list of these, of
+            which the first that has a price says it. Nothing, unless it is said.
+        wait_for_prices: Whether configuring waits until prices are loaded, which takes one or two
+            seconds. Yes, unless it is said; else calls that end before get their cost a little
+            later, in the worker, and are exported then.
     """
 
     providers: Mapping[str, str] | None
@@ -71,6 +80,8 @@ class Options(TypedDict, total=False):
     user: str | Resolver | Iterable[str | Resolver] | None
     trace_unattributed: bool | None
     pseudonyms: Keys | None
+    prices: PricesGiven | Iterable[PricesGiven] | None
+    wait_for_prices: bool | None
 
 
 class Setting(NamedTuple):
@@ -107,6 +118,8 @@ class Settings(msgspec.Struct, frozen=True):
     user: tuple[str | Resolver, ...] = ()
     trace_unattributed: bool = False
     pseudonyms: Pseudonyms | None = None
+    prices: tuple[PriceSource, ...] = ()
+    wait_for_prices: bool = True
     origins: Mapping[str, str] = {}
 
     def given(self, options: Mapping[str, Any]) -> Settings:
@@ -260,4 +273,6 @@ _CHECKS: dict[str, Callable[[Any, str], object]] = {
     "user": resolvers_checked,
     "trace_unattributed": _switch("trace_unattributed"),
     "pseudonyms": lambda given, _: pseudonyms_checked(given),
+    "prices": prices_checked,
+    "wait_for_prices": _switch("wait_for_prices"),
 }

@@ -122,6 +122,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "user": _list,
     "trace_unattributed": _switch,
     "pseudonyms": lambda text, _: Path(text),  # a file: no secret stands in the environment itself
+    "prices": _list,
+    "wait_for_prices": _switch,
 }
 """What can be set outside of code, and how its variable is read."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COUNTED = (
     "calls", "attempts", "failed", "abandoned", "input_tokens", "output_tokens",
     "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "unknown", "estimated",
-    "partial", "cost_amount", "unpriced",
+    "partial", "unpriced",
 )  # fmt: skip
 """What a tally counts, each a number."""
 
@@ -25,7 +25,8 @@ class Tally:
     """Add up events, live; safe to read and to add to from any thread.
 
     A token total is the sum of what is known; ``unknown`` says how many calls have a side that
-    nobody knows, ``estimated`` and ``partial`` how many have one that was not simply reported.
+    nobody knows, ``estimated`` and ``partial`` how many have one that was not simply reported, and
+    ``unpriced`` how many are not in the money.
 
     >>> spent = Tally()
     >>> print(spent)
@@ -55,8 +56,8 @@ class Tally:
         """Attempts with an input or an output that nobody knows."""
         self.estimated = 0
         self.partial = 0
-        self.cost_amount = Decimal(0)
-        """Money of what is priced."""
+        self.costs: dict[str, Decimal] = {}
+        """Money of what is priced, by currency."""
         self.unpriced = 0
         """Attempts that have tokens and no price."""
         self._lock = threading.Lock()
@@ -65,6 +66,13 @@ class Tally:
     def total_tokens(self) -> int:
         """Known input plus known output."""
         return self.input_tokens + self.output_tokens
+
+    @property
+    def cost_amount(self) -> Decimal | None:
+        """Money of what is priced; ``None`` where it is of several currencies: see `costs`."""
+        if len(self.costs) > 1:
+            return None
+        return next(iter(self.costs.values()), Decimal(0))
 
     def add(self, event: UsageEvent) -> None:
         """Add one event: a call to the totals, and what belongs to a run to the `tree`."""
@@ -102,6 +110,8 @@ class Tally:
         """Add what another tally has counted; its tree is left aside."""
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
+        for currency, amount in other.costs.items():
+            self._pay(currency, times * amount)
 
     def sum_up(self, event: UsageEvent) -> None:
         """Add one event to the totals alone; anything but a model call is left aside."""
@@ -125,12 +135,17 @@ class Tally:
                 event.input_tokens or event.output_tokens
             )
             if event.cost_amount is not None:
-                self.cost_amount += event.cost_amount
+                self._pay(event.cost_currency or "unknown", event.cost_amount)
+
+    def _pay(self, currency: str, amount: Decimal) -> None:
+        self.costs[currency] = self.costs.get(currency, Decimal(0)) + amount
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
         calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
         line = f"{calls}, {self.input_tokens} input + {self.output_tokens} output tokens"
+        for currency, amount in sorted(self.costs.items()):
+            line += f", {amount.normalize():f} {currency}"
         notes = {
             "retried": self.attempts - self.calls,
             "failed": self.failed,
@@ -138,6 +153,7 @@ class Tally:
             "with unknown tokens": self.unknown,
             "with partial tokens": self.partial,
             "with estimated tokens": self.estimated,
+            "without a price": self.unpriced if self.costs else 0,
         }
         said = [f"{n} {what}" for what, n in notes.items() if n]
         return f"{line} ({', '.join(said)})" if said else line

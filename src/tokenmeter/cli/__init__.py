@@ -25,6 +25,7 @@ COMMANDS = {
     "compact": "roll ledgers up into Parquet, each event once",
     "pseudonym": "say what a person is called in events, for who has the keys",
     "erase": "take one person out of ledgers, so that no total changes",
+    "reprice": "write a ledger anew, with the cost of each call by the prices of its day",
     "outcomes": "import what became of tasks from trackers and forges: CSV or JSON",
 }
 

@@ -3,13 +3,14 @@
 Sources, read 2026-11-22: https://platform.claude.com/docs/en/api/messages,
 https://platform.claude.com/docs/en/build-with-claude/streaming,
 https://platform.claude.com/docs/en/build-with-claude/prompt-caching and
-https://platform.claude.com/docs/en/build-with-claude/compaction, and recorded traffic.
+https://platform.claude.com/docs/en/build-with-claude/compaction, and recorded traffic; read
+2026-11-23: https://platform.claude.com/docs/en/build-with-claude/fast-mode.
 
 Counting: ``input_tokens`` excludes cache reads and writes, so both are added. ``message_delta``
 usage is cumulative: it replaces what ``message_start`` said and is never added to it, and what it
 leaves out stands (gateways send input in the start, in the last delta, or in both).
 ``iterations`` of another kind than ``message`` (a compaction, an advisor) are billed beside the
-top-level counts and appear in ``other_counts``.
+top-level counts and appear in ``other_counts``. Fast mode has prices of its own, so it is the tier.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class _Usage(msgspec.Struct):
     server_tool_use: _ServerTools | None = None
     iterations: list[_Iteration] | None = None
     service_tier: str | None = None
+    speed: str | None = None
     inference_geo: str | None = None
 
 
@@ -129,7 +131,7 @@ class AnthropicMessages(Dialect):
             model=body.model or None,
             response_id=body.id or None,
             finish_reasons=(body.stop_reason,) if body.stop_reason else None,
-            service_tier=usage.service_tier,
+            service_tier=usage.speed if usage.speed == "fast" else usage.service_tier,
             region=None if usage.inference_geo == "not_available" else usage.inference_geo,
             usage=_usage(usage),
             status="failed" if failed else "completed" if ended else None,

@@ -1,0 +1,104 @@
+"""``tokenmeter reprice``: write a ledger anew, with costs by the prices of each call's day."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+from tokenmeter.cli.report import complaints
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import UsageEvent
+from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.ledger import Ledger, ledgers
+from tokenmeter.prices import Pricing
+from tokenmeter.prices.sources import GENAI_PRICES, books, checked
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "ledgers", nargs="+", type=Path, metavar="LEDGER", help="ledgers or patterns; they stay"
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        type=Path,
+        metavar="NEW.jsonl",
+        help="the ledger to write; there must be none of that name",
+    )
+    parser.add_argument(
+        "--prices",
+        action="append",
+        metavar="FILE.toml",
+        help=f"a file of prices, or {GENAI_PRICES}; several are asked in their order "
+        f"(default: {GENAI_PRICES})",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="price calls again that have a cost; one that the provider itself said always stays",
+    )
+    parser.set_defaults(command=_command)
+
+
+class _Sums:
+    """What was priced and what was not."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.changed = 0
+        self.before: Counter[str] = Counter()
+        self.after: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, old: UsageEvent, new: UsageEvent) -> None:
+        self.events += 1
+        self.changed += (old.cost_amount, old.cost_currency) != (new.cost_amount, new.cost_currency)
+        for event, money in ((old, self.before), (new, self.after)):
+            if event.cost_amount is not None:
+                money[event.cost_currency or ""] += event.cost_amount  # type: ignore[assignment]
+        if new.kind == "call" and new.cost_amount is None and new.cost_reason is not None:
+            self.reasons[new.cost_reason] += 1
+
+    def __str__(self) -> str:
+        """Say it in a line or two."""
+        text = f"{self.events:,} events, {self.changed:,} with another cost: "
+        text += f"{_money(self.before)} before, {_money(self.after)} now"
+        if self.reasons:
+            why = ", ".join(f"{n:,} {reason}" for reason, n in self.reasons.most_common())
+            text += f"\n{self.reasons.total():,} calls have no cost: {why}"
+        return text
+
+
+def _money(sums: Counter[str]) -> str:
+    amounts = ((Decimal(amount), currency) for currency, amount in sorted(sums.items()))
+    return " + ".join(f"{amount:f} {currency}" for amount, currency in amounts) or "no money"
+
+
+def _command(options: argparse.Namespace) -> int:
+    pricing = Pricing(books(checked(options.prices or [GENAI_PRICES], "--prices")))
+    pricing.load()
+    if options.to.exists():
+        raise ConfigurationError(f"--to {options.to} is there already; name a new file")
+    part = options.to.with_name(f"{options.to.name}.part")
+    part.unlink(missing_ok=True)  # of a run that was killed
+    sums = _Sums()
+    writer = Jsonl(part)
+    try:
+        for path in ledgers(options.ledgers):
+            with Ledger(path) as ledger:
+                for event in ledger:
+                    new = pricing.repriced(event, everything=options.all)
+                    sums.add(event, new)
+                    writer(new)
+            for complaint in complaints(ledger):
+                print(f"tokenmeter: {complaint}", file=sys.stderr)
+        writer.close()
+        options.to.hardlink_to(part)  # fails where somebody has made one meanwhile
+    finally:
+        part.unlink(missing_ok=True)
+    print(sums)
+    return 0

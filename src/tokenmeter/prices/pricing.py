@@ -1,0 +1,167 @@
+"""Pricing: which book is asked, what it said for a day, and the cost of an event by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from tokenmeter.event import Cost, UsageEvent
+from tokenmeter.prices.rates import EXACT, Asked, Book, Factor, NoPrice, Rates
+from tokenmeter.prices.tiers import FACTORS, is_usual
+
+_REMEMBERED = 10_000
+"""Models, tiers and days whose prices are remembered; then they are forgotten together."""
+
+_UNPRICED = dict.fromkeys(
+    ("cost_amount", "cost_currency", "cost_reason", "price_source", "price_version", "price_date")
+)
+
+
+class _Found(NamedTuple):
+    """What holds for a model and tier on a day."""
+
+    rates: Sequence[Rates]
+    factor: Decimal | None
+    source: str
+    version: str
+    currency: str
+    day: str
+
+
+class _NotYet:
+    """The book of those who have not loaded theirs."""
+
+    def find(self, _asked: Asked, /) -> NoPrice:
+        return NoPrice("prices_not_loaded")
+
+
+class Pricing:
+    """Say what events cost, by books that are asked in their order.
+
+    Args:
+        books: Makes the books, by `load`; the first one that has a price of a model says it.
+    """
+
+    def __init__(self, books: Callable[[], Sequence[Book]]) -> None:
+        self._make = books
+        self._books: Sequence[Book] = (_NotYet(),)
+        self._known: dict[tuple[object, ...], _Found | NoPrice] = {}
+        self.is_loaded = False
+        """Whether the books are there, or will never be; until then no event has a price."""
+
+    def load(self) -> None:
+        """Have the books, once; what was asked before is forgotten.
+
+        Raises:
+            Exception: A book could not be made; then no event has a price.
+        """
+        if self.is_loaded:
+            return
+        try:
+            self._books = self._make()
+            self._known = {}
+        finally:
+            self.is_loaded = True
+
+    def priced(self, event: UsageEvent) -> UsageEvent:
+        """Give a call with its cost, or with the reason why nobody knows it.
+
+        One that says its cost already, or that used nothing, stays as it is.
+        """
+        if event.kind != "call" or event.cost_amount is not None:
+            return event
+        if event.input_provenance == "none" == event.output_provenance and not event.other_counts:
+            return event  # there is nothing to pay for, as after a failed attempt
+        if event.cost_reason is not None:
+            event = replace(event, cost_reason=None)  # of somebody who knew no price
+        day = event.ts.toordinal()
+        model = event.response_model or event.request_model
+        key = (event.provider, model, event.service_tier, day)
+        found = self._known.get(key) or self._find(key, event, model)
+        if isinstance(found, NoPrice):
+            return replace(event, cost_reason=found.reason)
+        amount = _amount(found, event)
+        if isinstance(amount, NoPrice):
+            return replace(event, cost_reason=amount.reason)
+        return replace(
+            event,
+            cost_amount=amount,
+            cost_currency=found.currency,
+            price_source=found.source,
+            price_version=found.version,
+            price_date=found.day,
+        )
+
+    def repriced(self, event: UsageEvent, *, everything: bool = False) -> UsageEvent:
+        """Give an event of the past with its cost by the prices of its own day.
+
+        A cost that its provider said stays, and so does one that was priced, unless ``everything``.
+        Only who calls this changes a cost: a later price never does so by itself.
+        """
+        said_by_provider = event.cost_amount is not None and event.price_date is None
+        if said_by_provider or (event.cost_amount is not None and not everything):
+            return event
+        return self.priced(replace(event, **_UNPRICED))
+
+    def cost(self, event: UsageEvent) -> Cost | None:
+        """Say what a call costs by these books, whatever it says itself; ``None``: nothing used."""
+        return self.priced(replace(event, **_UNPRICED)).cost
+
+    def _find(
+        self, key: tuple[object, ...], event: UsageEvent, model: str | None
+    ) -> _Found | NoPrice:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        found: _Found | NoPrice = NoPrice("unknown_model")
+        if event.provider is not None and model is not None:
+            found = self._ask(Asked(event.provider, model, event.service_tier, event.ts.date()))
+        self._known[key] = found
+        return found
+
+    def _ask(self, asked: Asked) -> _Found | NoPrice:
+        """Ask the books in their order; the last one that has no price says why."""
+        factors: list[tuple[str, Decimal]] = []
+        said = NoPrice("unknown_model")
+        for book in self._books:
+            found = book.find(asked)
+            if isinstance(found, Asked):
+                asked = found
+                found = book.find(asked)
+            if isinstance(found, Factor):
+                factors.append((found.origin.source, found.factor))
+            elif isinstance(found, NoPrice):
+                said = found
+            elif not isinstance(found, Asked):
+                return _at_tier(asked, found, factors)
+        return said
+
+
+def _amount(found: _Found, event: UsageEvent) -> Decimal | NoPrice:
+    for rates in found.rates:
+        if rates.between is None or rates.hold_at(event.ts.time()):
+            amount = rates.amount(event)
+            if found.factor is None or isinstance(amount, NoPrice):
+                return amount
+            return EXACT.multiply(amount, found.factor)
+    return NoPrice("no_price")
+
+
+def _at_tier(
+    asked: Asked, rates: Sequence[Rates], factors: list[tuple[str, Decimal]]
+) -> _Found | NoPrice:
+    """Judge rates: they are of the tier that was asked for, or there is a factor for it."""
+    if not is_usual(asked.tier) and not rates[0].for_tier:
+        tier = str(asked.tier).lower()
+        documented = FACTORS.get((asked.provider, tier))
+        if documented is None:
+            return NoPrice("unknown_tier")
+        factors = [*factors, (tier, documented.factor)]
+    source, factor = rates[0].origin.source, Decimal(1)
+    for name, each in factors:
+        source, factor = f"{source}, {name} x {each}", EXACT.multiply(factor, each)
+    origin, day = rates[0].origin, asked.day.isoformat()
+    used = factor if factors else None
+    return _Found(rates, used, source, origin.version, origin.currency, day)

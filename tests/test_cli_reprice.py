@@ -1,0 +1,92 @@
+"""``tokenmeter reprice``: a new ledger with costs, and the old one as it was."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from priced import call
+from tokenmeter import UsageEvent
+from tokenmeter.cli import main
+from tokenmeter.ledger import read
+
+PRICES = '[[prices]]\nmodel = "gpt-4o"\ninput = 2\noutput = 2\n'
+
+EVENTS = [
+    call(event_id="1"),
+    call(event_id="2", response_model="other"),
+    call(event_id="3", cost_amount=Decimal(1), cost_currency="USD", price_source="provider"),
+    call(event_id="4", cost_amount=Decimal(2), cost_currency="EUR", price_source="old.toml",
+         price_version="1", price_date="2026-11-01"),
+    call(event_id="5", kind="run", input_tokens=None, output_tokens=None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prices.toml").write_text(PRICES)
+    path = tmp_path / "usage.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in EVENTS))
+    return path
+
+
+def reprice(ledger: Path, *more: str) -> list[UsageEvent]:
+    assert (
+        main(["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml", *more]) == 0
+    )
+    return list(read("new.jsonl"))
+
+
+def test_calls_without_a_cost_have_one_and_all_else_is_as_it_was(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = ledger.read_bytes()
+    events = reprice(ledger)
+    assert [event.cost_amount for event in events] == [Decimal("0.0022"), None, 1, 2, None]
+    assert events[1].cost_reason == "unknown_model"
+    assert events[2:] == EVENTS[2:]
+    assert ledger.read_bytes() == before
+    assert capsys.readouterr().out == (
+        "5 events, 1 with another cost: 2 EUR + 1 USD before, 2 EUR + 1.002200 USD now\n"
+        "1 calls have no cost: 1 unknown_model\n"
+    )
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "new.jsonl", "prices.toml", "usage.jsonl"
+    ]  # fmt: skip
+
+
+def test_what_was_priced_is_priced_again_where_that_is_wanted(ledger: Path) -> None:
+    amounts = [event.cost_amount for event in reprice(ledger, "--all")]
+    assert amounts == [Decimal("0.0022"), None, 1, Decimal("0.0022"), None]
+
+
+def test_a_new_ledger_never_takes_the_place_of_another_one(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("new.jsonl").write_text("mine")
+    code = main(["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml"])
+    assert code == 2
+    assert "--to new.jsonl is there already; name a new file" in capsys.readouterr().err
+    assert Path("new.jsonl").read_text() == "mine"
+
+
+def test_a_broken_file_of_prices_writes_nothing(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("prices.toml").write_text(PRICES + "outptu = 3\n")
+    assert main(["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml"]) == 2
+    assert "line 5: prices[0].outptu" in capsys.readouterr().err
+    assert not Path("new.jsonl").exists()
+
+
+def test_lines_that_are_no_events_are_said(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ledger.open("a") as file:
+        file.write("nonsense\n")
+    assert len(reprice(ledger)) == len(EVENTS)
+    assert "1 lines of" in capsys.readouterr().err
