@@ -51,8 +51,8 @@ def test_calls_without_a_cost_have_one_and_all_else_is_as_it_was(
     assert events[2:] == EVENTS[2:]
     assert ledger.read_bytes() == before
     assert capsys.readouterr().out == (
-        "5 events, 1 with another cost: 2 EUR + 1 USD before, 2 EUR + 1.002200 USD now\n"
-        "1 calls have no cost: 1 unknown_model\n"
+        "5 events, 1 with another cost: 2 EUR + 1 USD before, 2 EUR + 1.0022 USD now\n"
+        "1 without a price: 1 unknown_model\n"
     )
     assert sorted(path.name for path in Path().iterdir()) == [
         "new.jsonl", "prices.toml", "usage.jsonl"

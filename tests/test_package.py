@@ -172,7 +172,7 @@ def test_broad_catching_happens_in_the_guard_alone() -> None:
     assert broad <= {"tokenmeter.guard"}
 
 
-SHARED = {"content", "fields", "objects", "own", "openai_usage", "shapes", "wording"}
+SHARED = {"billed", "content", "fields", "objects", "own", "openai_usage", "shapes", "wording"}
 """Files of the dialects that are no wire format."""
 
 

@@ -177,6 +177,22 @@ def test_a_model_is_looked_up_once_a_day_and_tier() -> None:
     assert len(book.asked) == 3
 
 
+def test_the_day_and_the_hour_are_those_of_utc_wherever_the_clock_is() -> None:
+    night = compiled({"input_tokens": Decimal(1), "output_tokens": Decimal(1)}, HERE,
+                     between=(time(16, 30), time(0, 30)))  # fmt: skip
+    book = Fixed(night, rates(input_tokens=2, output_tokens=2))
+    there = datetime.fromisoformat("2026-11-02T01:00:00+08:00")
+    priced = loaded(book).priced(call(ts=there))
+    assert (priced.cost_amount, priced.price_date) == (Decimal("0.0011"), "2026-11-01")
+    assert [asked.day.isoformat() for asked in book.asked] == ["2026-11-01"]
+
+
+@pytest.mark.parametrize("name", ["compaction.input_tokens", "svg_usage.output_tokens"])
+def test_what_another_model_used_within_the_call_is_never_free(name: str) -> None:
+    prices = rates(input_tokens=3, output_tokens=15)
+    assert prices.amount(call(other_counts={name: 5})) == NoPrice("billed_beside")
+
+
 # Who says a price
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,15 @@ from tokenmeter.event import UsageEvent
 
 if TYPE_CHECKING:
     from tokenmeter.trees import Forest, Tree
+
+
+def money(costs: Mapping[str, Decimal]) -> str:
+    """Say amounts by currency.
+
+    >>> money({"USD": Decimal("1.50"), "EUR": Decimal(2)})
+    '2 EUR + 1.5 USD'
+    """
+    return " + ".join(f"{amount.normalize():f} {name}" for name, amount in sorted(costs.items()))
 
 
 COUNTED = (
@@ -144,8 +154,8 @@ class Tally:
         """Say the totals in one line, and what they do not know."""
         calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
         line = f"{calls}, {self.input_tokens} input + {self.output_tokens} output tokens"
-        for currency, amount in sorted(self.costs.items()):
-            line += f", {amount.normalize():f} {currency}"
+        if self.costs:
+            line += f", {money(self.costs)}"
         notes = {
             "retried": self.attempts - self.calls,
             "failed": self.failed,

@@ -19,22 +19,23 @@ from genai_prices import Usage, calc_price, extract_usage
 from recorded import Record, body_of, load
 
 from tokenmeter import Meter, UsageEvent
+from tokenmeter.dialects.billed import NAMES
 from tokenmeter.prices.genai_prices import PROVIDERS, TIERS, UNITS, GenaiPrices
 from tokenmeter.prices.pricing import Pricing
-from tokenmeter.prices.rates import UNITS as OURS
 
 FLAVORS = {
     "openai_chat": "chat", "openai_responses": "responses", "openai_embeddings": "embeddings",
-    "anthropic_messages": "default", "gemini": "default", "bedrock_converse": "default",
+    "anthropic_messages": "default", "gemini": "default",
 }  # fmt: skip
 """Which of its ways to read a body genai-prices has for a recorded format."""
 
 DIFFERENT = {
     ("unknown_tokens", "zero"), ("unknown_tier", "an amount"), ("unknown_provider", "an amount"),
-    ("unknown_provider", "zero"),
+    ("unknown_provider", "zero"), ("billed_beside", "an amount"),
 }  # fmt: skip
 """What we have no price of, and genai-prices has: it takes what nobody knows for zero, a tier that
-it does not know for the usual one, and a server of one's own for the vendor whose API it speaks."""
+it does not know for the usual one, a server of one's own for the vendor whose API it speaks, and
+leaves out what another model used within the call."""
 
 
 class Headers(dict[str, str]):
@@ -69,10 +70,11 @@ def counts_of(event: UsageEvent) -> dict[str, int]:
         unit = data_units()[key]
         if unit == "requests":
             continue
-        names = OURS[name].names
-        count = (
-            next((others[n] for n in names if n in others), None) if names else getattr(event, name)
-        )
+        names = NAMES.get(name.replace("input_audio_seconds", "audio_seconds"))
+        if names is None:
+            count = getattr(event, name)
+        else:
+            count = next((others[n] for n in names if n in others), None)
         if count is not None:
             counts[unit] = count
     return counts

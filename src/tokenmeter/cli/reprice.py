@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 
 from tokenmeter.cli.report import complaints
@@ -15,6 +14,7 @@ from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ledger import Ledger, ledgers
 from tokenmeter.prices import Pricing
 from tokenmeter.prices.sources import GENAI_PRICES, books, checked
+from tokenmeter.tallies import Tally, money
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,34 +48,27 @@ class _Sums:
     """What was priced and what was not."""
 
     def __init__(self) -> None:
-        self.events = 0
-        self.changed = 0
-        self.before: Counter[str] = Counter()
-        self.after: Counter[str] = Counter()
+        self.events = self.changed = 0
+        self.before, self.after = Tally(), Tally()
         self.reasons: Counter[str] = Counter()
 
     def add(self, old: UsageEvent, new: UsageEvent) -> None:
         self.events += 1
         self.changed += (old.cost_amount, old.cost_currency) != (new.cost_amount, new.cost_currency)
-        for event, money in ((old, self.before), (new, self.after)):
-            if event.cost_amount is not None:
-                money[event.cost_currency or ""] += event.cost_amount  # type: ignore[assignment]
+        self.before.sum_up(old)
+        self.after.sum_up(new)
         if new.kind == "call" and new.cost_amount is None and new.cost_reason is not None:
             self.reasons[new.cost_reason] += 1
 
     def __str__(self) -> str:
         """Say it in a line or two."""
+        before, after = (money(each.costs) or "no money" for each in (self.before, self.after))
         text = f"{self.events:,} events, {self.changed:,} with another cost: "
-        text += f"{_money(self.before)} before, {_money(self.after)} now"
+        text += f"{before} before, {after} now"
         if self.reasons:
             why = ", ".join(f"{n:,} {reason}" for reason, n in self.reasons.most_common())
-            text += f"\n{self.reasons.total():,} calls have no cost: {why}"
+            text += f"\n{self.reasons.total():,} without a price: {why}"
         return text
-
-
-def _money(sums: Counter[str]) -> str:
-    amounts = ((Decimal(amount), currency) for currency, amount in sorted(sums.items()))
-    return " + ".join(f"{amount:f} {currency}" for amount, currency in amounts) or "no money"
 
 
 def _command(options: argparse.Namespace) -> int:

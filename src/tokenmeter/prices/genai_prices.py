@@ -16,8 +16,7 @@ from typing import Any, cast
 
 from tokenmeter.errors import MissingExtraError
 from tokenmeter.prices.rates import Asked, NoPrice, Origin, Price, Rates, Step, compiled
-
-NAME = "genai-prices"
+from tokenmeter.prices.sources import GENAI_PRICES
 
 PROVIDERS: Mapping[str, str] = {
     "aws.bedrock": "aws",
@@ -93,7 +92,7 @@ class GenaiPrices:
         self._all = snapshot.providers
         self._providers = {provider.id: provider for provider in self._all}
         self._types: Any = import_module("genai_prices.types")
-        self._origin = Origin(NAME, metadata.version(NAME))
+        self._origin = Origin(GENAI_PRICES, metadata.version(GENAI_PRICES))
 
     def find(self, asked: Asked, /) -> Sequence[Rates] | NoPrice:
         """Give the rates of a model on a day; see `tokenmeter.prices.Book`."""

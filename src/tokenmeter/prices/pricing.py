@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -77,13 +78,13 @@ class Pricing:
             return event  # there is nothing to pay for, as after a failed attempt
         if event.cost_reason is not None:
             event = replace(event, cost_reason=None)  # of somebody who knew no price
-        day = event.ts.toordinal()
+        ts = event.ts if event.ts.tzinfo is UTC else event.ts.astimezone(UTC)
         model = event.response_model or event.request_model
-        key = (event.provider, model, event.service_tier, day)
-        found = self._known.get(key) or self._find(key, event, model)
+        key = (event.provider, model, event.service_tier, ts.toordinal())
+        found = self._known.get(key) or self._find(key, event, model, ts)
         if isinstance(found, NoPrice):
             return replace(event, cost_reason=found.reason)
-        amount = _amount(found, event)
+        amount = _amount(found, event, ts.time())
         if isinstance(amount, NoPrice):
             return replace(event, cost_reason=amount.reason)
         return replace(
@@ -111,13 +112,13 @@ class Pricing:
         return self.priced(replace(event, **_UNPRICED)).cost
 
     def _find(
-        self, key: tuple[object, ...], event: UsageEvent, model: str | None
+        self, key: tuple[object, ...], event: UsageEvent, model: str | None, ts: datetime
     ) -> _Found | NoPrice:
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         found: _Found | NoPrice = NoPrice("unknown_model")
         if event.provider is not None and model is not None:
-            found = self._ask(Asked(event.provider, model, event.service_tier, event.ts.date()))
+            found = self._ask(Asked(event.provider, model, event.service_tier, ts.date()))
         self._known[key] = found
         return found
 
@@ -139,9 +140,9 @@ class Pricing:
         return said
 
 
-def _amount(found: _Found, event: UsageEvent) -> Decimal | NoPrice:
+def _amount(found: _Found, event: UsageEvent, now: time) -> Decimal | NoPrice:
     for rates in found.rates:
-        if rates.between is None or rates.hold_at(event.ts.time()):
+        if rates.hold_at(now):
             amount = rates.amount(event)
             if found.factor is None or isinstance(amount, NoPrice):
                 return amount

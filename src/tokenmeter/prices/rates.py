@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from tokenmeter.dialects.billed import NAMES, has_another_model
 from tokenmeter.event import UsageEvent
 
 
@@ -24,17 +25,14 @@ class Unit(NamedTuple):
     Attributes:
         within: What it is a part of, the nearest whole first.
         per: How many of it the price is for.
-        names: Where it has no column: the names of vendors under which ``other_counts`` has it.
     """
 
     within: tuple[str, ...] = ()
     per: int = 1_000_000
-    names: tuple[str, ...] = ()
 
 
 _INPUT, _OUTPUT = ("input_tokens",), ("output_tokens",)
 _WRITES = ("cache_write_tokens", *_INPUT)
-_SECONDS = ("prompt_audio_seconds", "seconds")
 
 UNITS: Mapping[str, Unit] = {
     "input_tokens": Unit(),
@@ -45,42 +43,27 @@ UNITS: Mapping[str, Unit] = {
     "input_text_tokens": Unit(_INPUT),
     "input_audio_tokens": Unit(_INPUT),
     "input_image_tokens": Unit(_INPUT),
-    "input_video_tokens": Unit(
-        _INPUT, names=("promptTokensDetails.VIDEO", "input_tokens_by_modality.video")
-    ),
-    "cache_read_audio_tokens": Unit(
-        ("cache_read_tokens", "input_audio_tokens", *_INPUT),
-        names=("cacheTokensDetails.AUDIO", "cached_tokens_by_modality.audio"),
-    ),
-    "cache_read_image_tokens": Unit(
-        ("cache_read_tokens", "input_image_tokens", *_INPUT),
-        names=("cacheTokensDetails.IMAGE", "cached_tokens_by_modality.image"),
-    ),
+    "input_video_tokens": Unit(_INPUT),
+    "cache_read_audio_tokens": Unit(("cache_read_tokens", "input_audio_tokens", *_INPUT)),
+    "cache_read_image_tokens": Unit(("cache_read_tokens", "input_image_tokens", *_INPUT)),
     "output_tokens": Unit(),
     "reasoning_tokens": Unit(_OUTPUT),
     "output_text_tokens": Unit(_OUTPUT),
     "output_audio_tokens": Unit(_OUTPUT),
     "output_image_tokens": Unit(_OUTPUT),
-    "output_video_tokens": Unit(
-        _OUTPUT, names=("candidatesTokensDetails.VIDEO", "output_tokens_by_modality.video")
-    ),
-    "citation_tokens": Unit(_OUTPUT, names=("citation_tokens",)),
-    "audio_seconds": Unit(per=3600, names=_SECONDS),
-    "input_audio_seconds": Unit(("audio_seconds",), per=3600, names=_SECONDS),
-    "pages": Unit(per=1000, names=("pages_processed",)),
-    "rerank_searches": Unit(per=1000, names=("search_units",)),
-    "web_searches": Unit(
-        per=1000, names=("web_search_requests", "num_search_queries", "search_web.invocation")
-    ),
+    "output_video_tokens": Unit(_OUTPUT),
+    "citation_tokens": Unit(_OUTPUT),
+    "audio_seconds": Unit(per=3600),
+    "input_audio_seconds": Unit(("audio_seconds",), per=3600),
+    "pages": Unit(per=1000),
+    "rerank_searches": Unit(per=1000),
+    "web_searches": Unit(per=1000),
     "calls": Unit(per=1000),
 }
 """All that can have a price: columns of events, and what stands in ``other_counts``."""
 
 OVERLAPS = ("cache_read_audio_tokens", "cache_read_image_tokens")
 """What is a part of two things, of which neither is a part of the other: `Unit.within`'s first."""
-
-_BESIDE = {"web_searches", "calls"}
-"""What comes on top, and says nothing of whether the tokens are paid for."""
 
 EXACT = Context(prec=28)
 """How amounts are worked out: a program's own context may round otherwise, or raise."""
@@ -201,6 +184,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
             missing = self._missing(event)
             if missing is not None:
                 return missing
+        if event.other_counts is not None and has_another_model(event.other_counts):
+            return NoPrice("billed_beside")
         step = 0
         for above in self.above:
             step += (event.input_tokens or 0) > above
@@ -331,8 +316,8 @@ def _reader(name: str) -> Callable[[UsageEvent], int | None]:
     """Give what reads from an event how many there are of something."""
     if name == "calls":
         return lambda _event: 1
-    names = UNITS[name].names
-    if not names:
+    names = NAMES.get(name.removeprefix("input_") if name.endswith("_seconds") else name)
+    if names is None:
         return attrgetter(name)
 
     def read(event: UsageEvent) -> int | None:
