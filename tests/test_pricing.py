@@ -166,6 +166,22 @@ def test_prices_that_cannot_be_loaded_are_a_reason_and_no_price(
     assert meter.stats()["guard"] == {"a pending call": 1}
 
 
+def test_prices_that_cannot_be_loaded_at_once_change_nothing(
+    events: list[UsageEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("no snapshot")
+
+    monkeypatch.setattr("tokenmeter.prices.sources._genai_prices", broken)
+    meter = Meter([events.append], prices=Fixed(CHEAP))
+    before = meter.settings
+    with pytest.raises(OSError, match="no snapshot"):
+        meter.configure(exporters=[], prices="genai-prices")
+    assert meter.settings is before
+    meter.record(call())
+    assert [event.cost_amount for event in events] == [Decimal("0.0011")]
+
+
 def test_a_meter_that_ends_before_its_prices_are_there_still_says_everything(
     events: list[UsageEvent], late: Late
 ) -> None:

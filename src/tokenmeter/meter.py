@@ -172,6 +172,8 @@ class Meter:
             ConfigurationError: An exporter cannot be made; nothing has changed then.
         """
         before, replaced = self.settings, tuple[Sink, ...]()
+        is_priced_anew = settings.prices is not before.prices
+        pricing = self._pricing_by(settings) if is_priced_anew else self.pricing
         if settings.exporters is not before.exporters:
             made = self._made(settings.exporters)
             replaced = tuple(sink for sink in self._sinks if sink not in self._attached)
@@ -186,8 +188,7 @@ class Meter:
         self.tokenizers = Tokenizers(settings.tokenizers, self.guard)
         self.estimates = settings.estimates
         self._pseudonyms = settings.pseudonyms
-        if settings.prices is not before.prices:
-            self.pricing = self._pricing_by(settings)
+        self.pricing = pricing
         self._enabled = not (self._disabled or is_disabled())
         self.settings = settings
         self.place = place(os.environ)
