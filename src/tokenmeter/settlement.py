@@ -7,8 +7,8 @@ The rules, by which every reader comes to the same answer:
    that a task can have, says nothing.
 2. A *claim* is a task with a reference, or without one. The latest statement about it holds, since
    it was first said: repeating it changes nothing, but that a witness may come forward.
-3. A reference is claimed by the first task that says it was accepted. What another task says of it
-   is *disputed* and counts for nothing, unless the claim was revoked or rejected before.
+3. A reference is the outcome of one task: of the first whose acceptance of it stands. That another
+   task says it was accepted is *disputed* and counts for nothing, as long as that one stands.
 4. ``revoked`` without a reference takes back everything of the task that is accepted.
 5. A task is accepted when one of its claims is; else its latest statement says what it is.
 """
@@ -98,11 +98,9 @@ def settle(events: Iterable[UsageEvent]) -> Settlement:
                 without_task.sum_up(event)
             else:
                 calls.setdefault(event.task, []).append(event)
-    ledger = _Claims()
-    for statement in sorted(statements.values(), key=_when):
-        ledger.hear(statement)
+    ledger = _Claims(sorted(statements.values(), key=_when))
     tasks = {name: _account(name, calls.get(name, ()), ledger) for name in names}
-    return Settlement(tasks, without_task, tuple(ledger.disputed), tuple(ledger.senseless))
+    return Settlement(tasks, without_task, ledger.disputed, tuple(ledger.senseless))
 
 
 def _hold(statements: dict[str, UsageEvent], said: UsageEvent) -> None:
@@ -126,83 +124,98 @@ def _at(event: UsageEvent) -> datetime:
 
 
 def _account(task: str, calls: Iterable[UsageEvent], ledger: _Claims) -> TaskAccount:
-    claims = ledger.claims.get(task, {})
-    accepted = {ref: said for ref, said in claims.items() if said.status == "accepted"}
-    said = min(accepted.values(), key=_at) if accepted else ledger.latest(task)
+    standing = ledger.standing(task)
+    said = next(iter(standing), None)
     spent, after = Tally(), Tally()
     for call in calls:
         spent.sum_up(call)
-        if said is not None and _at(call) > _at(said):
+        if said is not None and _at(call) > _at(said.first):
             after.sum_up(call)
-    standing = list(accepted.values()) or ([said] if said is not None else [])
     return TaskAccount(
         task=task,
         status=None if said is None else said.status,
-        decided=None if said is None else _at(said),
-        evidence=tuple(dict.fromkeys(s.evidence or SELF for s in standing)),
-        references=tuple(sorted(ref for ref in accepted if ref is not None)),
+        decided=None if said is None else _at(said.first),
+        evidence=tuple(dict.fromkeys(claim.evidence for claim in standing)),
+        references=tuple(sorted(c.reference for c in standing if c.is_accepted and c.reference)),
         spent=spent,
         spent_after=after,
     )
 
 
+class _Claim:
+    """What holds of a task with a reference, or without one."""
+
+    def __init__(self, said: UsageEvent, reference: str | None) -> None:
+        self.reference = reference
+        self.said: list[UsageEvent] = [said]
+        """The statements that say so, the one since which it holds first."""
+
+    @property
+    def first(self) -> UsageEvent:
+        return self.said[0]
+
+    @property
+    def status(self) -> Status | None:
+        return self.first.status
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.status == "accepted"
+
+    @property
+    def evidence(self) -> str:
+        """The first witness; whoever did the work where there is none."""
+        return next((s.evidence for s in self.said if s.evidence not in (None, SELF)), None) or SELF
+
+
+_NO_REFERENCE = ""
+
+
 class _Claims:
     """Hear statements in the order of their time, and know which of them stand."""
 
-    def __init__(self) -> None:
-        self.claims: dict[str, dict[str | None, UsageEvent]] = {}
-        self.disputed: list[UsageEvent] = []
+    def __init__(self, statements: Iterable[UsageEvent]) -> None:
         self.senseless: list[UsageEvent] = []
-        self._latest: dict[str, str | None] = {}
-        self._owners: dict[str, str] = {}
+        self._claims: dict[str, dict[str, _Claim]] = {}
+        for said in statements:
+            if said.task is None or said.status not in VERDICTS:
+                self.senseless.append(said)
+            else:
+                self._hear(said, self._claims.setdefault(said.task, {}))
+        self._disputed = self._not_first()
 
-    def latest(self, task: str) -> UsageEvent | None:
-        """Give the latest statement about a task, none where there is no statement."""
-        return self.claims[task][self._latest[task]] if task in self._latest else None
+    @property
+    def disputed(self) -> tuple[UsageEvent, ...]:
+        """The statements that count for nothing, because another task has the reference."""
+        return tuple(sorted((s for claim in self._disputed for s in claim.said), key=_when))
 
-    def hear(self, said: UsageEvent) -> None:
-        """Take one statement, after all those before it."""
-        task, reference = said.task, said.reference
-        if task is None or said.status not in VERDICTS:
-            self.senseless.append(said)
-        elif reference is not None and self._owners.get(reference, task) != task:
-            self.disputed.append(said)
-        elif said.status == "revoked" and reference is None and self._takes_back(task):
-            self._take_back(task, said)
-        else:
-            self._claim(task, said)
+    def standing(self, task: str) -> list[_Claim]:
+        """Give the claims that say what a task is, the one that decided it first."""
+        claims = [c for c in self._claims.get(task, {}).values() if c not in self._disputed]
+        accepted = [claim for claim in claims if claim.is_accepted]
+        if accepted:
+            return sorted(accepted, key=lambda claim: _when(claim.first))
+        latest = max(claims, key=lambda claim: _when(claim.first), default=None)
+        return [] if latest is None else [latest]
 
-    def _claim(self, task: str, said: UsageEvent) -> None:
-        claims, reference = self.claims.setdefault(task, {}), said.reference
+    def _hear(self, said: UsageEvent, claims: dict[str, _Claim]) -> None:
+        reference = said.reference or _NO_REFERENCE
+        if said.status == "revoked" and not said.reference:
+            for other, claim in claims.items():
+                if claim.is_accepted:
+                    claims[other] = _Claim(said, claim.reference)
         before = claims.get(reference)
-        if before is not None and before.status == said.status:
-            claims[reference] = _better(before, said)
-            return
-        claims[reference] = said
-        self._latest[task] = reference
-        if reference is not None and said.status == "accepted":
-            self._owners[reference] = task
-        else:
-            self._release(reference)
+        if before is None or before.status != said.status:
+            claims[reference] = _Claim(said, said.reference or None)
+        elif said not in before.said:
+            before.said.append(said)
 
-    def _takes_back(self, task: str) -> bool:
-        return any(said.status == "accepted" for said in self.claims.get(task, {}).values())
-
-    def _take_back(self, task: str, said: UsageEvent) -> None:
-        for reference, before in self.claims[task].items():
-            if before.status == "accepted":
-                self.claims[task][reference] = said
-                self._release(reference)
-        self.claims[task][None] = said
-        self._latest[task] = None
-
-    def _release(self, reference: str | None) -> None:
-        if reference is not None:
-            self._owners.pop(reference, None)
-
-
-def _better(before: UsageEvent, said: UsageEvent) -> UsageEvent:
-    """Of two statements that say the same take the first, unless only the second has a witness."""
-    if (before.evidence or SELF) == SELF != (said.evidence or SELF):
-        return msgspec.structs.replace(before, evidence=said.evidence)
-    return before
+    def _not_first(self) -> list[_Claim]:
+        owners: dict[str | None, _Claim] = {}
+        late: list[_Claim] = []
+        every = [claim for claims in self._claims.values() for claim in claims.values()]
+        for claim in sorted(every, key=lambda claim: _when(claim.first)):
+            has_reference = claim.is_accepted and claim.reference is not None
+            if has_reference and owners.setdefault(claim.reference, claim) is not claim:
+                late.append(claim)
+        return late

@@ -1,0 +1,197 @@
+"""DuckDB in this process, over ledgers, compressed ledgers, Parquet, and frames.
+
+Lines are read once, into a temporary table, so that all parts of a report are about the same
+events although the ledger may be growing; a file that holds anything that is no event is read
+again by the reader that knows every damage, so that what counts does not depend on who reads.
+Parquet is read where it is.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from tokenmeter.compaction import columns_of, text
+from tokenmeter.errors import ConfigurationError, MissingExtraError
+from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
+from tokenmeter.reports.relations import IS_EVENT
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY = "700MB"
+"""What DuckDB may use before it goes to the disk."""
+
+LONGEST_LINE = 16 << 20
+"""Bytes that one line may have; a longer one is no event."""
+
+Watch = Callable[[Callable[[], Any], Callable[[], float]], Any]
+"""Runs a piece of work, given what says how much of it is done, in per cent, below 0 if nobody
+knows."""
+
+_FILE = "tokenmeter_file"
+
+
+class DuckDB:
+    """One database in this process with the events of some files or of a frame."""
+
+    dialect = "duckdb"
+    source = "ledger"
+
+    def __init__(self, connection: DuckDBPyConnection, folder: Path, watch: Watch | None) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._watch = watch
+        self.damage: list[str] = []
+        self.is_once = True
+        self.ask("SET TimeZone = 'UTC'")
+        self.ask("SET autoinstall_known_extensions = false")  # that would ask the network
+        self.ask("SET preserve_insertion_order = false")
+        self.ask(f"SET memory_limit = '{MEMORY}'")
+        self.ask(f"SET temp_directory = {text(folder / 'spilled')}")
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query and give its rows."""
+        connection = self._connection
+
+        def work() -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        if self._watch is None:
+            return work()
+        found: list[tuple[Any, ...]] = self._watch(work, connection.query_progress)
+        return found
+
+    def read(self, files: Files) -> None:
+        """Make the events of files the source."""
+        parts: list[str] = []
+        if files.lines:
+            self._read_lines(files.lines)
+            parts.append("SELECT * FROM lines")
+        parts += [self._shaped(f"read_parquet({text(path)})", path) for path in files.parquet]
+        self.ask(f"CREATE VIEW {self.source} AS {' UNION ALL BY NAME '.join(parts)}")
+        self._look_for_twins()
+
+    def frame(self, frame: object) -> None:
+        """Make the rows of a frame the source."""
+        self._connection.register("frame", frame)
+        self.ask(f"CREATE VIEW {self.source} AS {self._shaped('frame', 'the frame')}")
+        self._look_for_twins()
+
+    def _read_lines(self, paths: list[Path]) -> None:
+        sound = [path for path in paths if not is_unfinished(path)]
+        self.ask(f"CREATE TABLE lines AS {_lines(sound)}")
+        found = self.ask(
+            f"SELECT {_FILE} FROM lines WHERE NOT coalesce({IS_EVENT}, false) GROUP BY {_FILE}"
+        )
+        damaged = {name for (name,) in found}
+        for path in paths:
+            if path not in sound or str(path) in damaged:
+                self._read_damaged(path)
+
+    def _read_damaged(self, path: Path) -> None:
+        self.ask(f"DELETE FROM lines WHERE {_FILE} = {text(path)}")
+        staged = self._folder / "reread.jsonl"
+        encode = msgspec.json.Encoder().encode
+        with reread(path) as ledger, staged.open("wb") as out:
+            out.writelines(encode(event) + b"\n" for event in ledger)
+        self.ask(f"INSERT INTO lines BY NAME {_lines([staged], path)}")
+        self.damage += complaints(ledger, path)
+
+    def _shaped(self, table: str, origin: object) -> str:
+        """Give a table the columns of events: those that it lacks are unknown."""
+        described = self.ask(f"DESCRIBE SELECT * FROM {table}")
+        found: dict[str, str] = {str(row[0]): str(row[1]) for row in described}
+        absent = {"event_id", "ts", "kind"} - found.keys()
+        if absent:
+            raise ConfigurationError(
+                f"{origin} holds no events: it has no column {', '.join(sorted(absent))}; expected "
+                f"the columns of docs/event.md, as tokenmeter compact writes them"
+            )
+        return f"SELECT {', '.join(_columns(found))}, {text(origin)} AS {_FILE} FROM {table}"
+
+    def _look_for_twins(self) -> None:
+        """See whether each event is there once; equal hashes say maybe, equal ids say no."""
+        events = f"FROM {self.source} WHERE {IS_EVENT}"
+        for key in ("hash(event_id)", "event_id"):
+            ((count, distinct),) = self.ask(f"SELECT count(*), count(DISTINCT {key}) {events}")
+            if count == distinct:
+                return
+        self.is_once = False
+        places = self.ask(
+            f"SELECT DISTINCT {_FILE} FROM {self.source} WHERE event_id IN "
+            f"(SELECT event_id {events} GROUP BY event_id HAVING count(*) > 1) ORDER BY 1"
+        )
+        names = ", ".join(str(name) for (name,) in places)
+        many = f"{count - distinct} events are" if count - distinct > 1 else "1 event is"
+        self.damage.append(f"{many} there twice and counted once: {names}")
+
+
+def _columns(found: Mapping[str, str]) -> list[str]:
+    made: list[str] = []
+    for name, kind in columns_of().items():
+        if name not in found:
+            made.append(f'CAST(NULL AS {kind}) AS "{name}"')
+        elif found[name] == kind or kind == "VARCHAR":
+            made.append(f'"{name}"')
+        else:
+            made.append(f'TRY_CAST("{name}" AS {kind}) AS "{name}"')
+    return made
+
+
+def _lines(paths: Sequence[Path], name: Path | None = None) -> str:
+    """Read files of JSON lines; a line that is no event is a row of nothing."""
+    columns = ", ".join(f"{text(n)}: {text(kind)}" for n, kind in columns_of().items())
+    if not paths:
+        nothing = ", ".join(f'CAST(NULL AS {kind}) AS "{n}"' for n, kind in columns_of().items())
+        return f"SELECT {nothing}, '' AS {_FILE} WHERE false"
+    files = ", ".join(text(path) for path in paths)
+    return (
+        f"SELECT * REPLACE ({text(name) if name else _FILE} AS {_FILE}) FROM read_json([{files}], "
+        f"format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true, "
+        f"filename = {text(_FILE)}, maximum_object_size = {LONGEST_LINE})"
+    )
+
+
+@contextmanager
+def opened(source: object, *, watch: Watch | None = None) -> Generator[DuckDB]:
+    """Have DuckDB over ledgers and Parquet, or over one frame.
+
+    Args:
+        source: A name of a file, pattern or folder, or a list of them; or a frame of pandas,
+            Polars or pyarrow.
+        watch: Runs each query, so that somebody sees how far it is.
+
+    Raises:
+        ConfigurationError: There is no such file, or it cannot be read.
+        MissingExtraError: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError as missing:
+        raise MissingExtraError("duckdb", "report") from missing
+    names = _names(source)
+    files = None if names is None else files_of(names)
+    with tempfile.TemporaryDirectory(prefix="tokenmeter-report-") as folder:
+        try:
+            with duckdb.connect(Path(folder) / "events.duckdb") as connection:
+                engine = DuckDB(connection, Path(folder), watch)
+                engine.frame(source) if files is None else engine.read(files)
+                yield engine
+        except duckdb.Error as exc:
+            raise ConfigurationError(f"DuckDB cannot make a report of this: {exc}") from exc
+
+
+def _names(source: object) -> list[Path] | None:
+    """Give the names of files that a source is; ``None``: it is a frame."""
+    if isinstance(source, str | os.PathLike):
+        return [Path(os.fspath(source))]
+    if isinstance(source, list | tuple):
+        return [Path(name) for name in cast("Sequence[str | os.PathLike[str]]", source)]
+    return None

@@ -1,0 +1,105 @@
+"""Which files a report is made of: ledgers with what was closed of them, and Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles
+from tokenmeter.ledger import Ledger, ledgers
+
+_PARQUET = ".parquet"
+
+
+class Files(NamedTuple):
+    """The files of some names, each once.
+
+    Attributes:
+        lines: Files of JSON lines, packed or not.
+        parquet: Files of Parquet.
+    """
+
+    lines: list[Path]
+    parquet: list[Path]
+
+
+def files_of(names: Iterable[str | os.PathLike[str]]) -> Files:
+    """Give the files that names mean: ledgers, patterns, Parquet, folders of any of these.
+
+    Raises:
+        ConfigurationError: There is no such file, or nothing in a folder.
+    """
+    found = ledgers(part for name in names for part in _inside(Path(name)))
+    parquet = [path for path in found if path.suffix == _PARQUET]
+    parts = [part for path in found if path.suffix != _PARQUET for part in _parts(path)]
+    return Files(list(dict.fromkeys(parts)), parquet)
+
+
+def _inside(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    endings = (".jsonl", _PARQUET, *(f".jsonl{packed}" for packed in ENDINGS.values()))
+    found = sorted(file for file in path.iterdir() if file.name.endswith(endings))
+    if not found:
+        raise ConfigurationError(
+            f"the folder {str(path)!r} has no ledger; expected files that end in "
+            f"{', '.join(endings)}"
+        )
+    return found
+
+
+def _parts(ledger: Path) -> list[Path]:
+    """Give the files of one ledger that are there, the closed ones first."""
+    if ledger.suffix in ENDINGS.values():
+        return [ledger]
+    closed = ClosedFiles(ledger.resolve())
+    names = [
+        next((p for e in ("", *ENDINGS.values()) if (p := closed.path(c, e)).exists()), None)
+        for c in closed.closings()
+    ]
+    live = [ledger] if ledger.exists() else []
+    return [ledger.with_name(name.name) for name in names if name is not None] + live
+
+
+def is_unfinished(path: Path) -> bool:
+    """Say whether the last line of a plain file has no end: it is being written, or is torn."""
+    if path.suffix in ENDINGS.values():
+        return False
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+def reread(path: Path) -> Ledger:
+    """Give the reader that knows every way in which one file can be damaged, for it alone."""
+    return Ledger(path, None if path.suffix in ENDINGS.values() else 0)
+
+
+def complaints(ledger: Ledger, path: Path) -> list[str]:
+    """Say what of a file that was read to its end is no event, by count and line."""
+    found: list[str] = []
+    if ledger.skipped:
+        torn = f", {len(ledger.torn)} of them torn" if ledger.torn else ""
+        found.append(f"{path}: {_lines(ledger.skipped)} no event{torn}")
+    if ledger.unfinished:
+        found.append(f"{path}: the last line has no end; it is being written, or never will be")
+    return found
+
+
+_SHOWN = 5
+
+
+def _lines(numbers: list[int]) -> str:
+    """Name lines, the first of them only where there are many.
+
+    >>> _lines([7]), _lines([1, 2, 3, 4, 5, 6])
+    ('1 line (7) is', '6 lines (1, 2, 3, 4, 5, …) are')
+    """
+    shown = ", ".join(map(str, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")
+    what = "1 line" if len(numbers) == 1 else f"{len(numbers)} lines"
+    return f"{what} ({shown}) {'is' if len(numbers) == 1 else 'are'}"

@@ -1,0 +1,105 @@
+"""What reports count of calls, each with the one SQL that says it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokenmeter.reports.columns import text
+from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.values import Column
+
+COUNTABLE = (
+    "(COALESCE(input_provenance, 'reported') <> 'none' "
+    "OR COALESCE(output_provenance, 'reported') <> 'none')"
+)
+"""Whether a provider had something to count: the attempt did not fail before its answer."""
+
+UNATTRIBUTED = (
+    '("user" IS NULL AND team IS NULL AND task IS NULL AND agent IS NULL AND conversation IS NULL)'
+)
+"""Whether nobody claimed a call, by the same rule as ``meter.unattributed()``."""
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One number of a group of calls.
+
+    Args:
+        column: Its column.
+        sql: An aggregate over calls.
+        is_additive: Whether those of parts add up to that of the whole.
+    """
+
+    column: Column
+    sql: str
+    is_additive: bool = True
+
+
+def count(condition: str) -> str:
+    """Count the calls for which something holds."""
+    return f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+
+
+def has(provenance: str) -> str:
+    """Say that a side has a provenance."""
+    return f"(input_provenance = '{provenance}' OR output_provenance = '{provenance}')"
+
+
+def amount(scope: Scope) -> str:
+    """Give the amount of a call in the currency of the report, of nothing where it has none."""
+    return f"CASE WHEN cost_currency = {text(scope.currency or 'USD')} THEN cost_amount END"
+
+
+def unpriced(scope: Scope) -> str:
+    """Say that a call has something to count and is in no amount."""
+    return f"{COUNTABLE} AND {amount(scope)} IS NULL"
+
+
+def tokens(name: str) -> str:
+    """Add up tokens: nothing where nobody knows any, zero where there was nothing to count."""
+    side = "output" if name.startswith(("output", "reasoning")) else "input"
+    nothing = f"CASE WHEN {side}_provenance = 'none' THEN 0 END"
+    return f"SUM(COALESCE({name}, {nothing}))"
+
+
+def measures(scope: Scope) -> tuple[Measure, ...]:
+    """Give what a report counts, in its order."""
+    return (
+        Measure(Column("calls", "count"), count("COALESCE(attempt, 0) = 0")),
+        Measure(Column("attempts", "count", is_quiet=True), "COUNT(*)"),
+        Measure(Column("failed", "count", is_quiet=True), count("status = 'failed'")),
+        Measure(Column("abandoned", "count", is_detail=True), count("status = 'abandoned'")),
+        Measure(Column("refused", "count", is_detail=True), count("status = 'refused'")),
+        Measure(Column("input_tokens", "count", "input"), tokens("input_tokens")),
+        *(Measure(Column(f"{name}_tokens", "count", heading, heading != "", heading == ""),
+                  f"SUM({name}_tokens)") for name, heading in _INPUTS),
+        Measure(Column("output_tokens", "count", "output"), tokens("output_tokens")),
+        *(Measure(Column(f"{name}_tokens", "count", heading, heading != "", heading == ""),
+                  f"SUM({name}_tokens)") for name, heading in _OUTPUTS),
+        Measure(Column("cost_amount", "money", "cost"), f"SUM({amount(scope)})"),
+        Measure(Column("unpriced", "count", is_quiet=True), count(unpriced(scope))),
+        Measure(Column("estimated", "count", "est.", is_quiet=True),
+                count(f"{COUNTABLE} AND {has('estimated')}")),
+        Measure(Column("partial", "count", "part.", is_quiet=True),
+                count(f"{COUNTABLE} AND {has('partial')}")),
+        Measure(Column("unknown", "count", is_quiet=True),
+                count(f"{COUNTABLE} AND {has('unknown')}")),
+        Measure(Column("unattributed", "count", is_detail=True), count(UNATTRIBUTED)),
+        Measure(Column("duration_p50_s", "seconds", "p50 s"), quantile("duration_s", 0.5), False),
+        Measure(Column("duration_p95_s", "seconds", "p95 s"), quantile("duration_s", 0.95), False),
+        Measure(Column("first_chunk_p50_s", "seconds", is_detail=True),
+                quantile("time_to_first_chunk_s", 0.5), False),
+    )  # fmt: skip
+
+
+_INPUTS = (
+    ("cache_read", "cached"), ("cache_write", ""), ("cache_write_5m", ""), ("cache_write_1h", ""),
+    ("input_text", ""), ("input_audio", ""), ("input_image", ""),
+)  # fmt: skip
+_OUTPUTS = (
+    ("reasoning", "reasoning"), ("output_text", ""), ("output_audio", ""), ("output_image", ""),
+)  # fmt: skip
+
+
+def quantile(name: str, at: float) -> str:
+    """Give a quantile of completed attempts: exact, on a straight line between two values."""
+    return f"QUANTILE_CONT(CASE WHEN status = 'completed' THEN {name} END, {at})"

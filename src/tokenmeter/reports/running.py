@@ -1,0 +1,110 @@
+"""Running a report: its query and the facts beside it, on any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+
+from tokenmeter.reports.definition import Report
+from tokenmeter.reports.engines import Engine
+from tokenmeter.reports.facts import facts_of, facts_query
+from tokenmeter.reports.portable import translated
+from tokenmeter.reports.relations import Query
+from tokenmeter.reports.scope import RULES, Scope
+from tokenmeter.reports.values import Facts, Result, rows_of
+
+USUAL_CURRENCY = "USD"
+
+_CURRENCIES = Query(
+    "SELECT cost_currency, COUNT(*) AS priced FROM calls WHERE cost_amount IS NOT NULL "
+    "GROUP BY cost_currency"
+)
+
+
+def sql(
+    report: Report,
+    *,
+    dialect: str = "duckdb",
+    source: str = "tokenmeter_events",
+    scope: Scope | None = None,
+) -> str:
+    """Give the SQL of a report, for those who run it themselves.
+
+    Args:
+        report: Which report.
+        dialect: ``duckdb``, ``spark``, ``clickhouse`` or ``postgres``.
+        source: What has the columns of `UsageEvent`, in that SQL: the name of a table, or
+            a function that reads files.
+        scope: What it is about; amounts are in US dollars where it does not say.
+
+    Raises:
+        ConfigurationError: There is no such dialect, or no such column.
+        MissingExtraError: sqlglot is not installed; ``duckdb`` needs none.
+    """
+    scope = _in_currency(scope or Scope(), USUAL_CURRENCY)
+    return _text(report.query(scope), dialect, source, scope, is_once=False)
+
+
+def run(
+    report: Report, engine: Engine, scope: Scope | None = None, *, now: datetime | None = None
+) -> Result:
+    """Run a report.
+
+    Args:
+        report: Which report.
+        engine: What runs it, over which events.
+        scope: What it is about; everything, where it does not say.
+        now: The time of the reader's clock, from which events that are ahead of it are told.
+    """
+    scope = scope or Scope()
+    if scope.currency is None:
+        scope = _in_currency(scope, _currency(engine, scope))
+    facts = facts_of(_ask(engine, facts_query(scope, now or datetime.now(UTC)), scope))
+    columns = report.columns(scope)
+    result = Result(
+        name=report.name,
+        title=report.title,
+        columns=columns,
+        rows=rows_of(columns, _ask(engine, report.query(scope), scope)),
+        total=None,
+        facts=facts,
+        currency=scope.currency or USUAL_CURRENCY,
+        zone=scope.zone,
+        since=scope.since,
+        until=scope.until,
+        rules=RULES,
+        damage=(*engine.damage, *_oddities(facts)),
+    )
+    return report.result(result)
+
+
+def _ask(engine: Engine, query: Query, scope: Scope) -> list[tuple[object, ...]]:
+    text = _text(query, engine.dialect, engine.source, scope, is_once=engine.is_once)
+    return engine.ask(text)
+
+
+def _text(query: Query, dialect: str, source: str, scope: Scope, *, is_once: bool) -> str:
+    # The source is text of that dialect, which nobody but its engine has to understand.
+    text = translated(query.text(_SOURCE, scope, is_once=is_once), dialect)
+    return text.replace(_SOURCE, source)
+
+
+_SOURCE = "source_of_events"
+
+
+def _in_currency(scope: Scope, currency: str) -> Scope:
+    return msgspec.structs.replace(scope, currency=scope.currency or currency)
+
+
+def _currency(engine: Engine, scope: Scope) -> str:
+    found = [(count, name) for name, count in _ask(engine, _CURRENCIES, scope) if name]
+    return str(max(found, key=lambda pair: (pair[0], pair[1]))[1]) if found else USUAL_CURRENCY
+
+
+def _oddities(facts: Facts) -> Iterator[str]:
+    if facts.ahead:
+        yield f"{facts.ahead} events are ahead of the clock of this machine"
+    if facts.newer:
+        yield f"{facts.newer} events have a newer schema: what only it has is not in here"

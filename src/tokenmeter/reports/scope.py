@@ -1,0 +1,102 @@
+"""What a report is about: a period, a time zone, a currency, and a choice of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from tokenmeter.errors import ConfigurationError
+
+RULES = 1
+"""Version of the rules by which reports count; every result states it. See ``docs/reports.md``."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report is about.
+
+    Args:
+        since: Calls that began at this time or later; ``None``: from the first.
+        until: Calls that began before this time; ``None``: up to the last.
+        zone: The time zone of days, weeks and months, an IANA name. It is that of the report and
+            not of whoever reads it.
+        currency: The currency of amounts; ``None``: that of most priced calls. What was priced in
+            another one counts as unpriced.
+        only: Values that calls must have, by the name of a column.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    zone: str = "UTC"
+    currency: str | None = None
+    only: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        zone(self.zone)
+        for name in ("since", "until"):
+            at = getattr(self, name)
+            if at is not None and at.tzinfo is None:
+                raise ConfigurationError(
+                    f"{name} is a time with a zone, such as datetime(2026, 11, 1, tzinfo=UTC); "
+                    f"got {at!r}"
+                )
+        if self.since and self.until and self.since >= self.until:
+            raise ConfigurationError(
+                f"a period ends after it begins; got since {self.since} and until {self.until}"
+            )
+
+    def before(self) -> Scope:
+        """Give the period of the same length that ends where this one begins.
+
+        Raises:
+            ConfigurationError: This one has no beginning or no end.
+        """
+        if self.since is None or self.until is None:
+            raise ConfigurationError(
+                "a period is compared with the one before it where it has a beginning and an end: "
+                "say since and until"
+            )
+        days = self.until.astimezone(zone(self.zone)) - self.since.astimezone(zone(self.zone))
+        return msgspec.structs.replace(self, since=self.since - days, until=self.since)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Give a time zone by its IANA name.
+
+    Raises:
+        ConfigurationError: There is none of this name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigurationError(
+            f"there is no time zone {name!r}; use an IANA name such as UTC or Europe/Berlin"
+        ) from None
+
+
+def moment(text: str, name: str, *, is_end: bool = False) -> datetime:
+    """Read a day or a time as a command line says it; a day begins at midnight of the zone.
+
+    Args:
+        text: ``2026-11-01``, or a time of ISO 8601; one without a zone is in that of the report.
+        name: The time zone of the report.
+        is_end: Whether it ends a period: a day is in it then.
+
+    Raises:
+        ConfigurationError: It is neither.
+
+    >>> moment("2026-11-30", "UTC", is_end=True).isoformat()
+    '2026-12-01T00:00:00+00:00'
+    """
+    try:
+        if len(text) == len("2026-11-01"):
+            day = date.fromisoformat(text) + timedelta(days=is_end)
+            return datetime.combine(day, time(), zone(name)).astimezone(UTC)
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            f"{text!r} is neither a day such as 2026-11-01 nor a time such as 2026-11-01T12:00Z"
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=zone(name))).astimezone(UTC)
