@@ -310,17 +310,17 @@ def _grown(rows: dict[object, _Row]) -> tuple[Node, ...]:
         if parent is not None and parent not in rows:
             rows[parent] = _Row.unseen(row)
     parents = {key: row.parent_run_id for key, row in rows.items()}
-    _cut_circles(parents)
+    cut_circles(parents)
     below: dict[object, list[object]] = {}
     for key in sorted(rows, key=lambda key: (rows[key].began_s, str(key))):
         below.setdefault(parents[key], []).append(key)
     nodes: dict[object, Node] = {}
-    for key in reversed(_downwards(below)):
+    for key in reversed(downwards(below)):
         nodes[key] = _node(rows[key], tuple(nodes[child] for child in below.get(key, ())))
     return tuple(nodes[key] for key in below.get(None, ()))
 
 
-def _cut_circles(parents: dict[object, str | None]) -> None:
+def cut_circles(parents: dict[object, str | None]) -> None:
     """Make a root of one run of each circle, which only a forged event can close."""
     checked: set[object] = set()
     for key in parents:
@@ -334,7 +334,7 @@ def _cut_circles(parents: dict[object, str | None]) -> None:
         checked.update(trail)
 
 
-def _downwards(below: dict[object, list[object]]) -> list[object]:
+def downwards(below: dict[object, list[object]]) -> list[object]:
     """List the runs, each before its children."""
     found = list(below.get(None, ()))
     for key in found:  # which grows meanwhile

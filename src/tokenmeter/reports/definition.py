@@ -22,15 +22,15 @@ class Report(Protocol):
         """Say what it is about."""
         ...
 
-    def columns(self, scope: Scope) -> tuple[Column, ...]:
+    def columns(self, scope: Scope, /) -> tuple[Column, ...]:
         """Give the columns of its query, in their order."""
         ...
 
-    def query(self, scope: Scope) -> Query:
+    def query(self, scope: Scope, /) -> Query:
         """Give its one definition."""
         ...
 
-    def result(self, result: Result) -> Result:
+    def result(self, result: Result, /) -> Result:
         """Make of the rows of its query what a reader sees; the query's own rows at the least."""
         ...
 

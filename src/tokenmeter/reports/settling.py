@@ -16,14 +16,14 @@ SETTLING: Mapping[str, str] = {
     # What is said: a claim is a task with a reference, or without one.
     "said": f"""
         SELECT event_id, ts, task, status, COALESCE(reference, '') AS claim,
-            COALESCE(evidence, 'self') AS evidence, "user", team,
+            COALESCE(evidence, 'self') AS evidence, "user",
             CASE WHEN status = 'revoked' THEN 1 ELSE 0 END AS is_revoked
         FROM statements
         WHERE task IS NOT NULL AND status IN ({_VERDICTS})
     """,
     # Revoking a task as a whole revokes each of its references that was accepted until then.
     "taken_back": """
-        SELECT r.event_id, r.ts, r.task, r.status, s.claim, r.evidence, r."user", r.team,
+        SELECT r.event_id, r.ts, r.task, r.status, s.claim, r.evidence, r."user",
             r.is_revoked, s.status AS until_then,
             ROW_NUMBER() OVER (PARTITION BY r.event_id, s.claim
                 ORDER BY s.ts DESC, s.is_revoked DESC, s.event_id DESC) AS back
@@ -32,13 +32,13 @@ SETTLING: Mapping[str, str] = {
             OR (s.ts = r.ts AND (s.is_revoked = 0 OR s.event_id < r.event_id)))
     """,
     "claimed": """
-        SELECT event_id, ts, task, status, claim, evidence, "user", team, is_revoked FROM said
+        SELECT event_id, ts, task, status, claim, evidence, "user", is_revoked FROM said
         UNION ALL
-        SELECT event_id, ts, task, status, claim, evidence, "user", team, is_revoked
+        SELECT event_id, ts, task, status, claim, evidence, "user", is_revoked
         FROM taken_back WHERE back = 1 AND until_then = 'accepted'
     """,
     "ordered": """
-        SELECT event_id, ts, task, status, claim, evidence, "user", team,
+        SELECT event_id, ts, task, status, claim, evidence, "user",
             ROW_NUMBER() OVER (
                 PARTITION BY task, claim ORDER BY ts, is_revoked, event_id) AS n,
             ROW_NUMBER() OVER (
@@ -54,49 +54,51 @@ SETTLING: Mapping[str, str] = {
         FROM ordered AS o JOIN latest AS l ON l.task = o.task AND l.claim = o.claim
         GROUP BY o.task, o.claim, l.holds
     """,
+    # Whom it names: the first of the statements that say so and name a person, else the first.
     "standing": """
         SELECT o.task, o.claim, c.holds AS status, MIN(o.ts) AS since,
-            MIN(CASE WHEN o.n = c.before + 1 THEN o.event_id END) AS first_id,
-            MIN(o.n_of_task) AS n_of_task,
-            MIN(CASE WHEN o.evidence <> 'self' THEN o.n END) AS witness,
-            MIN(CASE WHEN o."user" IS NOT NULL THEN o.n END) AS names_user,
-            MIN(CASE WHEN o.team IS NOT NULL THEN o.n END) AS names_team
+            MIN(o.n_of_task) AS n_of_task, c.before + 1 AS n,
+            MIN(CASE WHEN o."user" IS NOT NULL THEN o.n END) AS n_of_namer,
+            MAX(CASE WHEN o.evidence <> 'self' THEN 1 ELSE 0 END) AS is_witnessed
         FROM ordered AS o JOIN changes AS c ON c.task = o.task AND c.claim = o.claim
         WHERE o.n > c.before
-        GROUP BY o.task, o.claim, c.holds
+        GROUP BY o.task, o.claim, c.holds, c.before
+    """,
+    "identified": """
+        SELECT s.task, s.claim, s.status, s.since, s.n_of_task, s.is_witnessed,
+            f.event_id AS first_id, w.event_id AS named_by
+        FROM standing AS s
+        JOIN ordered AS f ON f.task = s.task AND f.claim = s.claim AND f.n = s.n
+        JOIN ordered AS w
+            ON w.task = s.task AND w.claim = s.claim AND w.n = COALESCE(s.n_of_namer, s.n)
     """,
     # One reference is the outcome of one task: of the first whose acceptance stands.
     "owners": """
-        SELECT task, claim, ROW_NUMBER() OVER (
-            PARTITION BY claim ORDER BY since, first_id) AS place
-        FROM standing WHERE status = 'accepted' AND claim <> ''
+        SELECT task, claim,
+            ROW_NUMBER() OVER (PARTITION BY claim ORDER BY since, first_id) AS place
+        FROM identified WHERE status = 'accepted' AND claim <> ''
     """,
-    "claims": """
-        SELECT s.task, s.claim, s.status, s.since, s.n_of_task,
-            w.evidence, u."user", t.team,
-            CASE WHEN COALESCE(o.place, 1) > 1 THEN 1 ELSE 0 END AS is_disputed
-        FROM standing AS s
-        LEFT JOIN owners AS o ON o.task = s.task AND o.claim = s.claim
-        LEFT JOIN ordered AS w ON w.task = s.task AND w.claim = s.claim AND w.n = s.witness
-        LEFT JOIN ordered AS u ON u.task = s.task AND u.claim = s.claim AND u.n = s.names_user
-        LEFT JOIN ordered AS t ON t.task = s.task AND t.claim = s.claim AND t.n = s.names_team
+    "undisputed": """
+        SELECT i.task, i.claim, i.status, i.since, i.n_of_task, i.named_by, i.is_witnessed,
+            CASE WHEN i.status = 'accepted' THEN 1 ELSE 0 END AS is_accepted
+        FROM identified AS i LEFT JOIN owners AS o ON o.task = i.task AND o.claim = i.claim
+        WHERE COALESCE(o.place, 1) = 1
     """,
-    "ranked_claims": """
-        SELECT task, status, since, evidence, "user", team,
-            ROW_NUMBER() OVER (PARTITION BY task ORDER BY
-                CASE WHEN status = 'accepted' THEN 0 ELSE 1 END,
-                CASE WHEN status = 'accepted' THEN n_of_task ELSE -n_of_task END, claim) AS place,
-            MAX(CASE WHEN status = 'accepted' AND evidence IS NOT NULL THEN 1 ELSE 0 END)
+    "placed": """
+        SELECT task, status, since, named_by,
+            ROW_NUMBER() OVER (PARTITION BY task ORDER BY is_accepted DESC,
+                CASE WHEN is_accepted = 1 THEN n_of_task ELSE -n_of_task END, claim) AS place,
+            MAX(CASE WHEN is_accepted = 1 THEN is_witnessed ELSE 0 END)
                 OVER (PARTITION BY task) AS is_witnessed
-        FROM claims WHERE is_disputed = 0
+        FROM undisputed
     """,
     # A task is accepted when one of its claims is; else its latest statement says what it is.
     "settled": """
-        SELECT task, status, since AS decided, "user", team,
+        SELECT task, status, since AS decided, named_by,
             CASE WHEN status = 'accepted' AND is_witnessed = 0 THEN 1 ELSE 0 END AS is_self_declared
-        FROM ranked_claims WHERE place = 1
+        FROM placed WHERE place = 1
     """,
 }
 """Relations over ``statements``; ``settled`` has a row for each task of which anything holds:
-``task``, ``status``, ``decided`` (since when), ``user`` and ``team`` (whom the statement that
-decided it names), ``is_self_declared`` (accepted, and nobody but whoever did the work says so)."""
+``task``, ``status``, ``decided`` (since when), ``is_self_declared`` (accepted, and nobody but
+whoever did the work says so) and ``named_by`` (the statement by whose columns it is counted)."""

@@ -1,0 +1,92 @@
+"""Groups of calls with their measures, and a row for all of them: what most reports are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from tokenmeter.reports.columns import keys
+from tokenmeter.reports.measures import Measure
+from tokenmeter.reports.relations import Query
+from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.values import Column, Result, Row, Value
+
+OTHERS = "(others)"
+"""The row that holds what is below the limit."""
+
+IS_TOTAL = Column("is_total", "flag", is_detail=True)
+"""The column of a query that tells the row for all groups, which a result has as its total."""
+
+
+def grouped_columns(
+    by: Iterable[str], measures: Sequence[Measure], scope: Scope
+) -> tuple[Column, ...]:
+    """Give the columns of `grouped`."""
+    names = (key.column for key in keys(by, scope))
+    return (*names, *(measure.column for measure in measures), IS_TOTAL)
+
+
+def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Query:
+    """Group calls by columns, and all of them together."""
+    wanted = keys(by, scope)
+    made = [f"{key.sql} AS {key.quoted}" for key in wanted if key.sql != key.quoted]
+    names = [key.quoted for key in wanted]
+    sums = [f"{measure.sql} AS {measure.column.name}" for measure in measures]
+    if not names:
+        return Query(f"SELECT {', '.join(sums)}, 1 AS is_total FROM calls")
+    every = ", ".join([*names, *sums, f"GROUPING({names[0]}) AS is_total"])
+    return Query(
+        f"SELECT {every} FROM keyed GROUP BY GROUPING SETS (({', '.join(names)}), ())",
+        {"keyed": f"SELECT {', '.join(['*', *made])} FROM calls"},
+    )
+
+
+def totalled(result: Result, names: int) -> Result:
+    """Tell the total from the groups; without groups it is the only row."""
+    groups = tuple(row[:-1] for row in result.rows if not row[-1])
+    totals = tuple(row[:-1] for row in result.rows if row[-1])
+    return msgspec.structs.replace(
+        result,
+        columns=result.columns[:-1],
+        rows=groups if names else totals,
+        total=totals[0] if names and totals else None,
+        names=names,
+    )
+
+
+def ordered(result: Result, *sums: str) -> Result:
+    """Put days in their order, and otherwise first what is most of the first column, and so on."""
+    at = [result.index(name) for name in sums]
+    days = [n for n, column in enumerate(result.columns[: result.names]) if column.kind == "day"]
+
+    def order(row: Row) -> tuple[str, list[float], list[str]]:
+        day = str(row[days[0]] or "") if days else ""
+        return day, [-number(row[n]) for n in at], [str(v or "") for v in row[: result.names]]
+
+    return msgspec.structs.replace(result, rows=tuple(sorted(result.rows, key=order)))
+
+
+def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) -> Result:
+    """Add up what is below the first rows in one more row, as far as it can be added up."""
+    rows, rest = result.rows[:top], result.rows[top:] if top is not None else ()
+    if len(rest) < 2:  # one row is better shown than hidden
+        return result
+    others = tuple(
+        OTHERS if at == 0 else added(row[at] for row in rest) if additive(column) else None
+        for at, column in enumerate(result.columns)
+    )
+    note = f"{OTHERS} are {len(rest)} more rows"
+    return msgspec.structs.replace(result, rows=(*rows, others), notes=(*result.notes, note))
+
+
+def number(value: Value) -> float:
+    """Give a value for sorting; what is unknown is below everything."""
+    return float(value) if isinstance(value, int | float | Decimal) else -1.0
+
+
+def added(values: Iterable[Value]) -> int | Decimal | None:
+    """Add up what is known; ``None`` where nothing is."""
+    known = [value for value in values if isinstance(value, int | Decimal)]
+    return sum(known[1:], start=known[0]) if known else None
