@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -18,8 +19,8 @@ from tokenmeter.reports.values import Facts, Result, rows_of
 USUAL_CURRENCY = "USD"
 
 _CURRENCIES = Query(
-    "SELECT cost_currency, COUNT(*) AS priced FROM calls WHERE cost_amount IS NOT NULL "
-    "GROUP BY cost_currency"
+    'SELECT cost_currency, COUNT(DISTINCT "user") AS people, COUNT(*) AS priced FROM calls '
+    "WHERE cost_amount IS NOT NULL GROUP BY cost_currency"
 )
 
 
@@ -99,8 +100,9 @@ def _in_currency(scope: Scope, currency: str) -> Scope:
 
 
 def _currency(engine: Engine, scope: Scope) -> str:
-    found = [(count, name) for name, count in _ask(engine, _CURRENCIES, scope) if name]
-    return str(max(found, key=lambda pair: (pair[0], pair[1]))[1]) if found else USUAL_CURRENCY
+    """Give the currency of most people, so that nobody can change it by calling more."""
+    found: list[tuple[Any, ...]] = [row for row in _ask(engine, _CURRENCIES, scope) if row[0]]
+    return str(max(found, key=lambda row: (row[1], row[2], row[0]))[0]) if found else USUAL_CURRENCY
 
 
 def _oddities(facts: Facts) -> Iterator[str]:

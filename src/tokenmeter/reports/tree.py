@@ -158,17 +158,17 @@ def _grown(rows: dict[str, dict[str, Value]], *, runs: bool) -> list[_Node]:
     for node in sorted(rows, key=lambda node: (str(rows[node]["began"] or ""), node)):
         below.setdefault(parents[node], []).append(node)
     subtrees = {node: {c.name: rows[node][c.name] for c in _SUMS} for node in rows}
-    for node in reversed(downwards(below)):
-        parent = parents[node]
+    for child in reversed(downwards(below)):
+        parent = parents[child]
         if parent is not None:
-            for name, value in subtrees[str(node)].items():
+            for name, value in subtrees[str(child)].items():
                 subtrees[parent][name] = added([subtrees[parent][name], value])
     nodes: list[_Node] = []
     waiting = [(str(node), 0) for node in reversed(below.get(None, []))]
     while waiting:
-        name, depth = waiting.pop()
-        children = [str(child) for child in below.get(name, [])]
-        nodes.append(_Node(rows[name], depth, children, subtrees[name]))
+        here, depth = waiting.pop()
+        children = [str(child) for child in below.get(here, [])]
+        nodes.append(_Node(rows[here], depth, children, subtrees[here]))
         waiting.extend((child, depth + 1) for child in reversed(children))
     return nodes
 
