@@ -79,7 +79,9 @@ class Pricing:
             return event  # there is nothing to pay for, as after a failed attempt
         if event.cost_reason is not None:
             event = replace(event, cost_reason=None)  # of somebody who knew no price
-        ts = event.ts if event.ts.tzinfo is UTC else event.ts.astimezone(UTC)
+        ts = event.ts
+        if ts.tzinfo is not UTC:
+            ts = ts.astimezone(UTC)
         model = event.response_model or event.request_model
         key = (event.provider, model, event.service_tier, event.region, ts.toordinal())
         found = self._known.get(key) or self._find(key, event, model, ts)

@@ -115,8 +115,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     def amount(self, event: UsageEvent) -> Decimal | NoPrice:
         """Say what an event costs, or why nobody knows."""
-        columns, others = self.columns(event) + self.none, event.other_counts
-        counts = columns if others is None else self._with_others(columns, others)
+        columns, others = self.columns(event), event.other_counts
+        counts = columns + self.none if others is None else self._with_others(columns, others)
         if counts is None:
             return NoPrice("billed_beside")
         if not self.is_plain or counts[0] is None or counts[1] is None:
@@ -141,9 +141,9 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
         amount = EXACT.multiply(total, self.unit)
         return self._with_beside(amount, counts, size) if self.beside else amount
 
-    def _with_others(self, counts: Counts, said: Mapping[str, int]) -> Counts | None:
+    def _with_others(self, columns: Counts, said: Mapping[str, int]) -> Counts | None:
         """Put in their places what is no column; ``None``: another model was used, too."""
-        found = [*counts]
+        found = [*columns, *self.none]
         for name, count in said.items():
             if name in self.others:
                 found[self.others[name]] = count
