@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tokenmeter import Attribution, Usage, UsageEvent
 from tokenmeter.dialects import Reading
@@ -49,6 +50,16 @@ def bill(of: dict[str, tuple[int, int]], more: tuple[int, int] = (0, 0)) -> dict
     used = [*of.values(), more]
     usage = Usage(input_tokens=sum(n for n, _ in used), output_tokens=sum(n for _, n in used))
     return {"m": Bill(usage, Decimal("1.25"), "anthropic")}
+
+
+def test_the_tier_and_the_region_of_an_answer_are_on_its_event() -> None:
+    account, used = Account(Transcripts(Path("none"))), {"a": (10, 5)}
+    with said() as events:
+        there = replace(whole("a", used["a"]), service_tier="standard", region="us")
+        account.learn("a", WHO, there)
+        account.close(bill(used), Seen.here(WHO))
+    [event] = [event for event in events if event.tags != REST]
+    assert (event.service_tier, event.region) == ("standard", "us")
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from priced import call, loaded
 from tokenmeter.prices import Asked, NoPrice, Origin, Rates, Step, compiled
 from tokenmeter.prices.genai_prices import PROVIDERS, UNITS, GenaiPrices
-from tokenmeter.prices.rates import UNITS as COUNTED
 from tokenmeter.prices.tiers import FACTORS, USUAL
+from tokenmeter.prices.units import UNITS as COUNTED
 from tokenmeter.providers import HOSTS, REGIONAL
 
 HERE = Origin("here", "1")
@@ -167,14 +167,22 @@ def test_amounts_do_not_depend_on_the_programs_own_arithmetic() -> None:
         assert prices.amount(call()) == Decimal("0.0035")
 
 
-def test_a_model_is_looked_up_once_a_day_and_tier() -> None:
+def test_seconds_do_not_depend_on_the_programs_own_arithmetic() -> None:
+    hours = compiled({"audio_seconds": Decimal("0.04")}, HERE)
+    with decimal.localcontext(prec=2, traps=[decimal.Inexact]):
+        amount = hours.amount(call(input_tokens=0, output_tokens=0, other_counts={"seconds": 7}))
+    assert amount == decimal.Context(prec=28).divide(Decimal("0.28"), 3600)
+
+
+def test_a_model_is_looked_up_once_a_day_tier_and_region() -> None:
     book = Fixed(rates(input_tokens=1, output_tokens=1))
     pricing = loaded(book)
     for _ in range(3):
         pricing.priced(call())
         pricing.priced(call(service_tier="default"))
         pricing.priced(call(ts=datetime(2026, 11, 2, tzinfo=UTC)))
-    assert len(book.asked) == 3
+        pricing.priced(call(region="eu"))
+    assert [asked.region for asked in book.asked] == [None, None, None, "eu"]
 
 
 def test_the_day_and_the_hour_are_those_of_utc_wherever_the_clock_is() -> None:
@@ -231,6 +239,63 @@ def test_a_tier_that_no_book_prices_is_a_documented_factor(provider: str, tier: 
     assert priced.cost_amount == Decimal("0.0045") * factor
     assert priced.price_source == f"here, {tier} x {factor}"
     assert source.startswith("https://")
+
+
+def test_searches_cost_the_same_in_a_batch_and_everywhere() -> None:
+    # Batches, https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool:
+    # 3 and 15 by the million, half of it, and two searches of 10 by the thousand
+    searched = {"provider": "anthropic", "other_counts": {"web_search_requests": 2}}
+    prices = rates(input_tokens=3, output_tokens=15, web_searches=10)
+    event = call(service_tier="batch", **searched)
+    assert loaded(Fixed(prices)).priced(event).cost_amount == Decimal("0.00225") + Decimal("0.02")
+    long = compiled(
+        {
+            "input_tokens": (Step(0, Decimal(3)), Step(999, Decimal(6))),
+            "output_tokens": Decimal(15),
+        },
+        HERE,
+    )
+    assert loaded(Fixed(long)).priced(event).cost_amount == Decimal("0.00375")
+
+
+@pytest.mark.parametrize(
+    ("model", "region", "amount"),
+    [
+        # Claude Opus 4.6: 5 and 25 by the million; in the US alone 1.1 times as much, with 4.6 and
+        # later: https://platform.claude.com/docs/en/manage-claude/data-residency
+        ("claude-opus-4-6", None, "0.0075"),
+        ("claude-opus-4-6", "global", "0.0075"),
+        ("claude-opus-4-6", "us", "0.00825"),
+        # and before at the standard rate: https://support.claude.com/en/articles/15422948
+        ("claude-opus-4-5-20251101", "us", "0.0075"),
+        ("claude-sonnet-4-20250514", "us", "0.0045"),
+        ("claude-haiku-4-5", "us", "0.0015"),
+        ("claude-sonnet-4-6", "us", "0.00495"),
+    ],
+)
+def test_claude_in_the_us_alone_costs_more(model: str, region: str | None, amount: str) -> None:
+    event = call(provider="anthropic", response_model=model, region=region)
+    priced = loaded(genai()).priced(event)
+    assert priced.cost_amount == Decimal(amount)
+    factor = ", us x 1.1" if region == "us" and "4-6" in model else ""
+    assert priced.price_source == f"genai-prices{factor}"
+
+
+def test_the_premium_of_a_region_is_for_tokens_and_on_top_of_that_of_a_tier() -> None:
+    opus = {"provider": "anthropic", "response_model": "claude-opus-5", "region": "us"}
+    fast = call(service_tier="fast", other_counts={"web_search_requests": 1}, **opus)
+    # 10 and 50 by the million, and 10 for a thousand searches
+    assert loaded(genai()).priced(fast).cost_amount == Decimal("0.0165") + Decimal("0.01")
+    batch = loaded(genai()).priced(call(service_tier="batch", **opus))
+    assert batch.cost_amount == Decimal("0.0075") * Decimal("0.55")
+    assert batch.price_source == "genai-prices, us x 1.1"
+
+
+def test_a_region_that_no_source_prices_has_no_price_where_the_price_depends_on_it() -> None:
+    pricing = loaded(genai())
+    there = call(provider="anthropic", response_model="claude-opus-5", region="moon")
+    assert pricing.priced(there).cost_reason == "unknown_region"
+    assert pricing.priced(call(region="moon")).cost_amount == Decimal("0.0035")
 
 
 @pytest.mark.parametrize("tier", sorted(USUAL))
@@ -317,6 +382,21 @@ def counts() -> st.SearchStrategy[dict[str, int]]:
         )
     }  # fmt: skip
     return st.fixed_dictionaries(parts)
+
+
+def names(match: Any) -> Iterator[str]:
+    """Give the names that a model goes by, by the package's own rules."""
+    for clause in getattr(match, "or_", [match]):
+        yield from (str(text) for text in vars(clause).values() if isinstance(text, str))
+
+
+def test_a_model_is_found_as_the_package_finds_it() -> None:
+    book, everybody = genai(), data_snapshot.get_snapshot().providers
+    for provider, model in MODELS:
+        for name in {model.id, *names(model.match)}:
+            for said in (name.upper(), f"{name}-20251211"):
+                found = provider.find_model(said, all_providers=everybody)
+                assert book._model(provider, said) is found
 
 
 @given(st.sampled_from(MODELS), counts(), st.datetimes(datetime(2023, 1, 1), datetime(2027, 1, 1)))

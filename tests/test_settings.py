@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import priced
 import tokenmeter
 from tokenmeter import ConfigurationError, Meter
 from tokenmeter.dialects import Dialect
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.exporters.memory import Memory
 from tokenmeter.exporters.stdout import Stdout
+from tokenmeter.prices import Asked, NoPrice
 from tokenmeter.settings import Setting, Settings, of_process
 
 
@@ -41,6 +44,27 @@ def origins(meter: Meter) -> dict[str, str]:
     return {s.name: s.origin for s in meter.settings.described() if s.origin != "default"}
 
 
+class Flat:
+    """A book that knows nobody."""
+
+    def find(self, _asked: Asked, /) -> NoPrice:
+        return NoPrice("unknown_provider")
+
+
+FLAT = Flat()
+
+
+def write_prices(project: Path) -> None:
+    for name, amount in (("variable", 2), ("file", 3)):
+        said = f'[[prices]]\nmodel = "*"\ninput = {amount}\noutput = {amount}\n'
+        (project / f"{name}.toml").write_text(said)
+
+
+def price(meter: Meter) -> Decimal | None:
+    assert meter.pricing is not None
+    return meter.pricing.priced(priced.call()).cost_amount
+
+
 # Which wins
 
 SAYS: dict[str, dict[str, Any]] = {
@@ -51,6 +75,8 @@ SAYS: dict[str, dict[str, Any]] = {
     "baggage": {"code": ["team"], "variable": "user", "file": "['tags']"},
     "user": {"code": "os", "variable": "ci,git", "file": "['jupyter']"},
     "trace_unattributed": {"code": False, "variable": "yes", "file": "false"},
+    "prices": {"code": FLAT, "variable": "variable.toml", "file": "['file.toml']"},
+    "wait_for_prices": {"code": True, "variable": "no", "file": "true"},
 }
 MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
     "exporters": {
@@ -88,6 +114,16 @@ MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
         "variable": lambda meter: meter.traces,
         "file": lambda meter: not meter.traces,
     },
+    "prices": {
+        "code": lambda meter: price(meter) is None and meter.settings.prices == (FLAT,),
+        "variable": lambda meter: price(meter) == Decimal("0.0022"),
+        "file": lambda meter: price(meter) == Decimal("0.0033"),
+    },
+    "wait_for_prices": {
+        "code": lambda meter: meter.settings.wait_for_prices,
+        "variable": lambda meter: not meter.settings.wait_for_prices,
+        "file": lambda meter: meter.settings.wait_for_prices,
+    },
 }
 
 
@@ -101,6 +137,7 @@ MEANT: dict[str, dict[str, Callable[[Meter], object]]] = {
 def test_code_beats_the_environment_which_beats_the_file(
     name: str, said_by: tuple[str, ...], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_prices(project)
     variable = f"TOKENMETER_{name.upper()}"
     if "file" in said_by:
         (project / "tokenmeter.toml").write_text(f"{name} = {SAYS[name]['file']}")

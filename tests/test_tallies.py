@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -160,3 +161,14 @@ def test_an_event_that_arises_while_its_own_thread_folds_waits_for_the_next_fold
     later = totals.rows()[None, None, None].input_tokens
     assert later % 300 == 0
     assert later > 0
+
+
+def test_money_does_not_depend_on_the_programs_own_arithmetic() -> None:
+    spent = Tally()
+    with decimal.localcontext(prec=2, traps=[decimal.Inexact]):
+        for amount in ("0.001234", "12"):
+            spent.add(event(cost_amount=Decimal(amount), cost_currency="USD"))
+        both = Tally()
+        both.include(spent, times=2)
+        assert str(both).endswith("24.002468 USD")
+    assert spent.costs == {"USD": Decimal("12.001234")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 from tokenmeter.event import UsageEvent
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from tokenmeter.trees import Forest, Tree
 
 
+_EXACT = Context(prec=28)  # a program's own context may round otherwise, or raise
+
+
 def money(costs: Mapping[str, Decimal]) -> str:
     """Say amounts by currency.
 
     >>> money({"USD": Decimal("1.50"), "EUR": Decimal(2)})
     '2 EUR + 1.5 USD'
     """
-    return " + ".join(f"{amount.normalize():f} {name}" for name, amount in sorted(costs.items()))
+    return " + ".join(
+        f"{amount.normalize(_EXACT):f} {name}" for name, amount in sorted(costs.items())
+    )
 
 
 COUNTED = (
@@ -121,7 +126,7 @@ class Tally:
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
         for currency, amount in other.costs.items():
-            self._pay(currency, times * amount)
+            self._pay(currency, _EXACT.multiply(amount, times))
 
     def sum_up(self, event: UsageEvent) -> None:
         """Add one event to the totals alone; anything but a model call is left aside."""
@@ -148,7 +153,8 @@ class Tally:
                 self._pay(event.cost_currency or "unknown", event.cost_amount)
 
     def _pay(self, currency: str, amount: Decimal) -> None:
-        self.costs[currency] = self.costs.get(currency, Decimal(0)) + amount
+        before = self.costs.get(currency)
+        self.costs[currency] = amount if before is None else _EXACT.add(before, amount)
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""

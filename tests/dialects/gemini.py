@@ -90,6 +90,20 @@ EXCHANGES = [
         READING | {"service_tier": "standard"},
     ),
     exchange(
+        "the tier that served stands in a header alone",
+        compact({**STOP, **HEAD, "usageMetadata": SMALL}),
+        SMALL_COUNTS,
+        READING | {"service_tier": "flex"},
+        headers={"x-gemini-service-tier": "flex"},
+    ),
+    exchange(
+        "the tier of the usage goes before that of the header",
+        compact({**STOP, **HEAD, "usageMetadata": USAGE}),
+        COUNTS,
+        READING | {"service_tier": "standard"},
+        headers={"x-gemini-service-tier": "priority"},
+    ),
+    exchange(
         "a stream whose newest usage stands",
         sse(
             {**SAID, **HEAD, "usageMetadata": PARTIAL},

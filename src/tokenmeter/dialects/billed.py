@@ -5,7 +5,7 @@ The names are those that the dialects of these vendors give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "input_video_tokens": ("promptTokensDetails.VIDEO", "input_tokens_by_modality.video"),
@@ -23,12 +23,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 _OF_ANOTHER = (".input_tokens", ".output_tokens")
 
 
-def has_another_model(names: Iterable[str]) -> bool:
-    """Say whether tokens are among the counts that are billed beside those of the columns.
+def is_of_another_model(name: str) -> bool:
+    """Say whether a count is of tokens that are billed beside those of the columns.
 
     Anthropic counts a compaction and an advisor so, and OpenAI the model that draws an SVG.
 
-    >>> has_another_model(["web_search_requests"]), has_another_model(["compaction.input_tokens"])
+    >>> is_of_another_model("web_search_requests"), is_of_another_model("compaction.input_tokens")
     (False, True)
     """
-    return any(name.endswith(_OF_ANOTHER) for name in names)
+    return name.endswith(_OF_ANOTHER)

@@ -49,6 +49,9 @@ _FINISH_REASONS: dict[Named, str] = {
 
 _TRAFFIC: dict[Named, str] = {1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT"}
 
+_TIER = "x-gemini-service-tier"
+"""The tier that served: https://ai.google.dev/gemini-api/docs/priority-inference (2026-11-23)."""
+
 COLUMNS = ("TEXT", "AUDIO", "IMAGE")
 """Modalities that have a column of their own."""
 
@@ -104,6 +107,7 @@ class Gemini(Dialect):
 
     name = "gemini"
     marks = (b'"usageMetadata"', b'"finishReason"', b'"promptFeedback"', b'"error"')
+    headers = (_TIER,)
 
     request: msgspec.json.Decoder[Asked] = msgspec.json.Decoder(InPath)
     answer = msgspec.json.Decoder(_Body)
@@ -143,6 +147,12 @@ class Gemini(Dialect):
             final=ended and body.error is None,
             input_final=ended or said is None,  # what tools and functions add comes late (recorded)
         )
+
+    def headed(self, reading: Reading, headers: Mapping[str, str | None]) -> Reading:
+        """Take the tier from the headers where the usage does not name it."""
+        if reading.service_tier or not headers[_TIER]:
+            return reading
+        return msgspec.structs.replace(reading, service_tier=headers[_TIER])
 
     def prompt(self, request: bytes) -> Prompt | None:
         """Say what a request gives the model to read."""

@@ -159,6 +159,7 @@ def event(answer: Answer, bill: Bill | None, meter: Meter) -> UsageEvent:
         operation="chat",
         source="record",
         request_model=None if failed else said.model,
+        region=said.region,
         response_model=None if failed else said.model,
         response_id=None if failed else said.response_id,
         finish_reasons=None if failed else said.finish_reasons,

@@ -7,13 +7,14 @@ A book of prices finds the rates of a model on a day (`Book`); rates give the am
 =====================  ===========================================================================
 ``genai_prices``       the book that comes as a package, the extra ``prices``
 ``files``              a file of one's own, in TOML
-``tiers``              what vendors document for batch, flex and priority, as factors
+``tiers``              what vendors document of tiers and regions, as factors
 =====================  ===========================================================================
 
 A new book is a class with `Book`'s one method; `configure(prices=[…])` takes it.
 """
 
+from tokenmeter.prices.books import Asked, Book, Factor, NoPrice, Origin
 from tokenmeter.prices.pricing import Pricing
-from tokenmeter.prices.rates import Asked, Book, Factor, NoPrice, Origin, Rates, Step, compiled
+from tokenmeter.prices.rates import Rates, Step, compiled
 
 __all__ = ["Asked", "Book", "Factor", "NoPrice", "Origin", "Pricing", "Rates", "Step", "compiled"]

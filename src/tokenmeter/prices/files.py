@@ -17,18 +17,10 @@ from typing import Any, NamedTuple, cast
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.near import meant
-from tokenmeter.prices.rates import (
-    UNITS,
-    Asked,
-    Factor,
-    NoPrice,
-    Origin,
-    Price,
-    Rates,
-    Step,
-    compiled,
-)
+from tokenmeter.prices.books import Asked, Factor, NoPrice, Origin
+from tokenmeter.prices.rates import Price, Rates, Step, compiled
 from tokenmeter.prices.tiers import is_usual
+from tokenmeter.prices.units import UNITS
 
 _OTHERS = {
     "audio_hours": "audio_seconds",

@@ -9,13 +9,16 @@ Package and data: https://github.com/pydantic/genai-prices (version 0.2.3, read 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from importlib import import_module, metadata
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from tokenmeter.errors import MissingExtraError
-from tokenmeter.prices.rates import Asked, NoPrice, Origin, Price, Rates, Step, compiled
+from tokenmeter.prices.books import Asked, NoPrice, Origin
+from tokenmeter.prices.rates import Price, Rates, Step, compiled
 from tokenmeter.prices.sources import GENAI_PRICES
 
 PROVIDERS: Mapping[str, str] = {
@@ -53,7 +56,7 @@ UNITS: Mapping[str, str] = {
     "output_video_mtok": "output_video_tokens",
     "output_citation_mtok": "citation_tokens",
     "audio_hours": "audio_seconds",
-    "input_audio_hours": "input_audio_seconds",
+    "input_audio_hours": "audio_seconds",
     "input_document_kpages": "pages",
     "rerank_searches_kcount": "rerank_searches",
     "web_searches_kcount": "web_searches",
@@ -67,7 +70,7 @@ _NOT_READ = {
 }
 
 _WHISPER = ("whisper-large-v3", "whisper-large-v3-turbo")
-_LEAST = {"audio_seconds": 10, "input_audio_seconds": 10}
+_LEAST = {"audio_seconds": 10}
 """Groq bills ten seconds at least: https://groq.com/pricing (read in the package's source)."""
 
 TIERS: Mapping[str, Mapping[str, str]] = {
@@ -75,6 +78,13 @@ TIERS: Mapping[str, Mapping[str, str]] = {
     "fast": {"service_tier": "fast", "speed": "fast"},
 }
 """What the package wants to be told of a tier, where it is more than its name."""
+
+
+class _Index(NamedTuple):
+    """Where the models of a provider stand: those that are meant by a name, and all others."""
+
+    named: Mapping[str, Sequence[int]]
+    others: Sequence[int]
 
 
 class GenaiPrices:
@@ -92,6 +102,9 @@ class GenaiPrices:
         self._all = snapshot.providers
         self._providers = {provider.id: provider for provider in self._all}
         self._types: Any = import_module("genai_prices.types")
+        self._named = {provider.id: self._index(provider.models) for provider in self._all}
+        for provider in self._all:
+            provider.find_model("")  # has its patterns compiled now, and not in the first call
         self._origin = Origin(GENAI_PRICES, metadata.version(GENAI_PRICES))
 
     def find(self, asked: Asked, /) -> Sequence[Rates] | NoPrice:
@@ -99,7 +112,7 @@ class GenaiPrices:
         provider: Any = self._providers.get(PROVIDERS.get(asked.provider, asked.provider))
         if provider is None:  # the package guesses, and takes any `openai_compatible` for OpenAI
             return NoPrice("unknown_provider")
-        model: Any = provider.find_model(asked.model, all_providers=self._all)
+        model: Any = self._model(provider, asked.model)
         if model is None:
             return NoPrice("unknown_model")
         is_own = any(each is model for each in provider.models)
@@ -120,6 +133,26 @@ class GenaiPrices:
             found.append(rates)
         return found
 
+    def _index(self, models: Sequence[Any]) -> _Index:
+        """Sort models into those that have some names and no pattern, and the others."""
+        named: defaultdict[str, list[int]] = defaultdict(list)
+        others: list[int] = []
+        for n, model in enumerate(models):
+            clauses: list[Any] = getattr(model.match, "or_", [model.match])
+            if all(_is(clause, self._types.ClauseEquals) for clause in clauses):
+                for clause in clauses:
+                    named[_key(clause.equals)].append(n)
+            else:
+                others.append(n)
+        return _Index(named, others)
+
+    def _model(self, provider: Any, name: str) -> Any:
+        """Have the package look among those alone that can be meant: a provider has up to 900."""
+        named, others = self._named[provider.id]
+        places = sorted({*named.get(_key(name), ()), *others})
+        likely = replace(provider, models=[provider.models[n] for n in places])
+        return likely.find_model(name, all_providers=self._all)
+
     def _context(self, tier: str | None) -> Mapping[str, str]:
         if tier is None:
             return {}
@@ -137,6 +170,10 @@ class GenaiPrices:
                 starts |= {_utc(limit.start_time, day), _utc(limit.end_time, day)}
         ordered = sorted(starts)
         return list(zip(ordered, [*ordered[1:], ordered[0]], strict=True))
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "")  # the package tries a date with and without hyphens
 
 
 def _is(thing: object, kind: type[Any]) -> bool:
@@ -164,12 +201,13 @@ def _read(model_price: Any, tiered: type[Any]) -> dict[str, Price] | None:
     """Give the prices by our names; ``None``: there are none; empty: not all are understood."""
     prices: dict[str, Price] = {}
     said = cast("dict[str, Any]", vars(model_price))
-    for key, price in said.items():
-        if price is None or key in _NOT_READ:
+    for key, value in said.items():
+        if value is None or key in _NOT_READ:
             continue
-        if key not in UNITS:
+        unit = UNITS.get(key)
+        price = _steps(value) if _is(value, tiered) else value
+        if unit is None or prices.setdefault(unit, price) != price:
             return {}
-        prices[UNITS[key]] = _steps(price) if _is(price, tiered) else price
     return prices or None
 
 

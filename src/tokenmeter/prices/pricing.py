@@ -10,8 +10,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from tokenmeter.event import Cost, UsageEvent
-from tokenmeter.prices.rates import EXACT, Asked, Book, Factor, NoPrice, Rates
-from tokenmeter.prices.tiers import FACTORS, is_usual
+from tokenmeter.prices.books import Asked, Book, Factor, NoPrice
+from tokenmeter.prices.rates import Rates
+from tokenmeter.prices.tiers import of_region, of_tier
 
 _REMEMBERED = 10_000
 """Models, tiers and days whose prices are remembered; then they are forgotten together."""
@@ -22,10 +23,10 @@ _UNPRICED = dict.fromkeys(
 
 
 class _Found(NamedTuple):
-    """What holds for a model and tier on a day."""
+    """What holds for a model, tier and region on a day; ``always`` is for all of it."""
 
     rates: Sequence[Rates]
-    factor: Decimal | None
+    always: Rates | None
     source: str
     version: str
     currency: str
@@ -78,14 +79,17 @@ class Pricing:
             return event  # there is nothing to pay for, as after a failed attempt
         if event.cost_reason is not None:
             event = replace(event, cost_reason=None)  # of somebody who knew no price
-        ts = event.ts if event.ts.tzinfo is UTC else event.ts.astimezone(UTC)
+        ts = event.ts
+        if ts.tzinfo is not UTC:
+            ts = ts.astimezone(UTC)
         model = event.response_model or event.request_model
-        key = (event.provider, model, event.service_tier, ts.toordinal())
+        key = (event.provider, model, event.service_tier, event.region, ts.toordinal())
         found = self._known.get(key) or self._find(key, event, model, ts)
-        if isinstance(found, NoPrice):
+        if not isinstance(found, _Found):
             return replace(event, cost_reason=found.reason)
-        amount = _amount(found, event, ts.time())
-        if isinstance(amount, NoPrice):
+        rates = found.always or _at(found.rates, ts.time())
+        amount = NoPrice("no_price") if rates is None else rates.amount(event)
+        if not isinstance(amount, Decimal):
             return replace(event, cost_reason=amount.reason)
         return replace(
             event,
@@ -118,13 +122,14 @@ class Pricing:
             self._known.clear()
         found: _Found | NoPrice = NoPrice("unknown_model")
         if event.provider is not None and model is not None:
-            found = self._ask(Asked(event.provider, model, event.service_tier, ts.date()))
+            asked = Asked(event.provider, model, event.service_tier, ts.date(), event.region)
+            found = self._ask(asked)
         self._known[key] = found
         return found
 
     def _ask(self, asked: Asked) -> _Found | NoPrice:
         """Ask the books in their order; the last one that has no price says why."""
-        factors: list[tuple[str, Decimal]] = []
+        discounts: list[Factor] = []
         said = NoPrice("unknown_model")
         for book in self._books:
             found = book.find(asked)
@@ -132,37 +137,33 @@ class Pricing:
                 asked = found
                 found = book.find(asked)
             if isinstance(found, Factor):
-                factors.append((found.origin.source, found.factor))
+                discounts.append(found)
             elif isinstance(found, NoPrice):
                 said = found
             elif not isinstance(found, Asked):
-                return _at_tier(asked, found, factors)
+                return _found(asked, found, discounts)
         return said
 
 
-def _amount(found: _Found, event: UsageEvent, now: time) -> Decimal | NoPrice:
-    for rates in found.rates:
-        if rates.hold_at(now):
-            amount = rates.amount(event)
-            if found.factor is None or isinstance(amount, NoPrice):
-                return amount
-            return EXACT.multiply(amount, found.factor)
-    return NoPrice("no_price")
+def _at(rates: Sequence[Rates], now: time) -> Rates | None:
+    return next((each for each in rates if each.hold_at(now)), None)
 
 
-def _at_tier(
-    asked: Asked, rates: Sequence[Rates], factors: list[tuple[str, Decimal]]
-) -> _Found | NoPrice:
-    """Judge rates: they are of the tier that was asked for, or there is a factor for it."""
-    if not is_usual(asked.tier) and not rates[0].for_tier:
-        tier = str(asked.tier).lower()
-        documented = FACTORS.get((asked.provider, tier))
-        if documented is None:
-            return NoPrice("unknown_tier")
-        factors = [*factors, (tier, documented.factor)]
-    source, factor = rates[0].origin.source, Decimal(1)
-    for name, each in factors:
-        source, factor = f"{source}, {name} x {each}", EXACT.multiply(factor, each)
-    origin, day = rates[0].origin, asked.day.isoformat()
-    used = factor if factors else None
-    return _Found(rates, used, source, origin.version, origin.currency, day)
+def _times(rates: Rates, factors: Sequence[Factor]) -> Rates:
+    for each in factors:
+        rates = rates.times(each.factor, each.without)
+    return rates
+
+
+def _found(asked: Asked, said: Sequence[Rates], discounts: Sequence[Factor]) -> _Found | NoPrice:
+    """Apply to rates what was negotiated, and what is documented of the tier and the region."""
+    factors = [*discounts]
+    for factor in (None if said[0].for_tier else of_tier(asked), of_region(asked)):
+        if isinstance(factor, NoPrice):
+            return factor
+        if factor is not None:
+            factors.append(factor)
+    origin, rates = said[0].origin, [_times(each, factors) for each in said]
+    source = ", ".join((origin.source, *(f"{f.origin.source} x {f.factor}" for f in factors)))
+    always = rates[0] if rates[0].between is None else None
+    return _Found(rates, always, source, origin.version, origin.currency, asked.day.isoformat())

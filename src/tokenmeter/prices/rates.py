@@ -1,69 +1,26 @@
 """Rates: what each thing that an event counts costs, and what that makes for an event.
 
-A part that has a price of its own is taken out of its whole: cached input is no longer input. How
-much is left of a whole is worked out once, for a model; then an event is a few multiplications.
+A part that has a price of its own is taken out of its whole: cached input is no longer input. What
+is left of which whole is worked out once, for a model, and prices become whole numbers of the
+smallest unit that they have in common; then an event is a sum of products.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, time
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import time
 from decimal import Context, Decimal
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from tokenmeter.dialects.billed import NAMES, has_another_model
+from tokenmeter.dialects.billed import is_of_another_model
 from tokenmeter.event import UsageEvent
-
-
-class Unit(NamedTuple):
-    """Something that can have a price.
-
-    Attributes:
-        within: What it is a part of, the nearest whole first.
-        per: How many of it the price is for.
-    """
-
-    within: tuple[str, ...] = ()
-    per: int = 1_000_000
-
-
-_INPUT, _OUTPUT = ("input_tokens",), ("output_tokens",)
-_WRITES = ("cache_write_tokens", *_INPUT)
-
-UNITS: Mapping[str, Unit] = {
-    "input_tokens": Unit(),
-    "cache_read_tokens": Unit(_INPUT),
-    "cache_write_tokens": Unit(_INPUT),
-    "cache_write_5m_tokens": Unit(_WRITES),
-    "cache_write_1h_tokens": Unit(_WRITES),
-    "input_text_tokens": Unit(_INPUT),
-    "input_audio_tokens": Unit(_INPUT),
-    "input_image_tokens": Unit(_INPUT),
-    "input_video_tokens": Unit(_INPUT),
-    "cache_read_audio_tokens": Unit(("cache_read_tokens", "input_audio_tokens", *_INPUT)),
-    "cache_read_image_tokens": Unit(("cache_read_tokens", "input_image_tokens", *_INPUT)),
-    "output_tokens": Unit(),
-    "reasoning_tokens": Unit(_OUTPUT),
-    "output_text_tokens": Unit(_OUTPUT),
-    "output_audio_tokens": Unit(_OUTPUT),
-    "output_image_tokens": Unit(_OUTPUT),
-    "output_video_tokens": Unit(_OUTPUT),
-    "citation_tokens": Unit(_OUTPUT),
-    "audio_seconds": Unit(per=3600),
-    "input_audio_seconds": Unit(("audio_seconds",), per=3600),
-    "pages": Unit(per=1000),
-    "rerank_searches": Unit(per=1000),
-    "web_searches": Unit(per=1000),
-    "calls": Unit(per=1000),
-}
-"""All that can have a price: columns of events, and what stands in ``other_counts``."""
-
-OVERLAPS = ("cache_read_audio_tokens", "cache_read_image_tokens")
-"""What is a part of two things, of which neither is a part of the other: `Unit.within`'s first."""
+from tokenmeter.prices.books import NoPrice, Origin
+from tokenmeter.prices.units import OVERLAPS, UNITS, names_of
 
 EXACT = Context(prec=28)
 """How amounts are worked out: a program's own context may round otherwise, or raise."""
@@ -79,81 +36,54 @@ class Step(NamedTuple):
 Price = Decimal | tuple[Step, ...]
 """What `Unit.per` of a thing cost; or that by the size of the input, beginning with that of 0."""
 
+Counts = Sequence[int | None]
+_Left = tuple[tuple[int, int], ...]
+"""What is left of a thing without its parts that have a price: places in counts, and how often."""
 
-class Asked(NamedTuple):
-    """What a book of prices is asked for.
+
+class _Listed(NamedTuple):
+    """The prices for a size of input, as multiples of `Rates.unit`.
 
     Attributes:
-        provider: As events name it.
-        model: As the provider names it.
-        tier: The service tier that answered, in the provider's word; ``None``: the usual one.
-        day: The day, in UTC.
+        single: Of what has no parts with a price, by its place in counts.
+        wholes: Of what is left of the others.
+        call: What a call costs.
     """
 
-    provider: str
-    model: str
-    tier: str | None
-    day: date
+    single: tuple[tuple[int, int], ...]
+    wholes: tuple[tuple[_Left, int], ...]
+    call: int
 
 
-class NoPrice(NamedTuple):
-    """There is no price; the reason is one of the words in ``docs/prices.md``."""
-
-    reason: str
-
-
-class Origin(NamedTuple):
-    """Who says what something costs, which edition of it says so, and in which money."""
-
-    source: str
-    version: str
-    currency: str = "USD"
-
-
-class Factor(NamedTuple):
-    """What the next book says, times this: a discount that was negotiated."""
-
-    factor: Decimal
-    origin: Origin
-
-
-class Book(Protocol):
-    """What knows prices."""
-
-    def find(self, asked: Asked, /) -> Sequence[Rates] | Factor | Asked | NoPrice:
-        """Give the rates on that day; several where they differ by the time of the day.
-
-        The first that holds at the time of a call is taken. After a `NoPrice`, and after a
-        `Factor`, the next book is asked; another `Asked` says what the model really is.
-        """
-        ...
-
-
-class _Left(NamedTuple):
-    """What is left of a thing when its parts that have a price are taken out, and its price.
+class _Beside(NamedTuple):
+    """What is no whole number of anything, as an hour's price for seconds, or has a minimum.
 
     Attributes:
-        counts: What to add up, and how often.
-        prices: By the size of the input; as whole numbers of `Rates.exponent`, or as they were
-            said where they are for something that no power of ten divides, which is an hour.
+        left: How many there are.
         least: How many are billed at least, where there is any.
-        per: How many the price is for; 1 where it is a whole number of `Rates.exponent`.
+        per: How many the price is for.
+        prices: By the size of the input.
     """
 
-    counts: tuple[tuple[Callable[[UsageEvent], int | None], int], ...]
-    prices: tuple[int, ...] | tuple[Decimal, ...]
+    left: _Left
     least: int
     per: int
+    prices: tuple[Decimal, ...]
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """The prices of one model, ready to be applied; `compiled` makes them.
 
     Args:
-        units: What has a price.
-        left: What there is to multiply.
-        exponent: Of ten: what the whole numbers in it are multiples of.
-        above: The sizes of input above which the second price holds, the third and so on.
+        prices: What was said, by name of `UNITS`.
+        least: How many of a thing are billed at least.
+        columns: Gives the counts of an event that are columns: input, output, then the others.
+        others: The places of those that stand in ``other_counts``, by the names of vendors.
+        none: The counts of those where there are none.
+        listed: The prices by the size of the input.
+        unit: A power of ten.
+        above: The sizes of input above which the second prices hold, the third and so on.
+        beside: What is not in `listed`.
         overlaps: What has to be known where two parts of the input can overlap: both, and it.
         origin: Who says so.
         is_plain: Whether an event with both totals has all that is needed.
@@ -161,11 +91,16 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
         between: From when to when they hold, in UTC; ``None``: all day.
     """
 
-    units: frozenset[str]
-    left: tuple[_Left, ...]
-    exponent: int
+    prices: Mapping[str, Price]
+    least: Mapping[str, int]
+    columns: Callable[[UsageEvent], tuple[int | None, ...]]
+    others: Mapping[str, int]
+    none: tuple[None, ...]
+    listed: tuple[_Listed, ...]
+    unit: Decimal
     above: tuple[int, ...]
-    overlaps: tuple[tuple[str, str, Callable[[UsageEvent], int | None]], ...]
+    beside: tuple[_Beside, ...]
+    overlaps: tuple[tuple[int, int, int], ...]
     origin: Origin
     is_plain: bool
     for_tier: bool = False
@@ -180,49 +115,85 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
     def amount(self, event: UsageEvent) -> Decimal | NoPrice:
         """Say what an event costs, or why nobody knows."""
-        if event.input_tokens is None or event.output_tokens is None or not self.is_plain:
-            missing = self._missing(event)
+        columns, others = self.columns(event), event.other_counts
+        counts = columns + self.none if others is None else self._with_others(columns, others)
+        if counts is None:
+            return NoPrice("billed_beside")
+        if not self.is_plain or counts[0] is None or counts[1] is None:
+            missing = self._missing(event, counts)
             if missing is not None:
                 return missing
-        if event.other_counts is not None and has_another_model(event.other_counts):
-            return NoPrice("billed_beside")
-        step = 0
-        for above in self.above:
-            step += (event.input_tokens or 0) > above
-        whole, rest = 0, Decimal(0)
-        for counts, prices, least, per in self.left:
-            count = 0
-            for read, times in counts:
-                count += (read(event) or 0) * times
-            if count < 0:
-                return NoPrice("contradictory_usage")
+        size = bisect_left(self.above, counts[0] or 0) if self.above else 0
+        single, wholes, total = self.listed[size]
+        for place, price in single:
+            count = counts[place]
             if count:
-                price = prices[step] * max(count, least)
-                if isinstance(price, int):
-                    whole += price
-                else:
-                    rest = EXACT.add(rest, EXACT.divide(price, per))
-        total = Decimal(whole).scaleb(self.exponent, EXACT)
-        return EXACT.add(total, rest) if rest else total
+                if count < 0:
+                    return _CONTRADICTORY
+                total += count * price
+        for left, price in wholes:
+            rest = 0
+            for place, times in left:
+                rest += (counts[place] or 0) * times
+            if rest < 0:
+                return _CONTRADICTORY
+            total += rest * price
+        amount = EXACT.multiply(total, self.unit)
+        return self._with_beside(amount, counts, size) if self.beside else amount
 
-    def _missing(self, event: UsageEvent) -> NoPrice | None:
+    def _with_others(self, columns: Counts, said: Mapping[str, int]) -> Counts | None:
+        """Put in their places what is no column; ``None``: another model was used, too."""
+        found = [*columns, *self.none]
+        for name, count in said.items():
+            if name in self.others:
+                found[self.others[name]] = count
+            elif is_of_another_model(name):
+                return None
+        return found
+
+    def times(self, factor: Decimal, without: Set[str] = frozenset()) -> Rates:
+        """Give these prices times a factor, but for those of some things."""
+        prices = {
+            name: price if name in without else _times(price, factor)
+            for name, price in self.prices.items()
+        }
+        return compiled(
+            prices, self.origin, for_tier=self.for_tier, between=self.between, least=self.least
+        )
+
+    def _with_beside(self, amount: Decimal, counts: Counts, size: int) -> Decimal | NoPrice:
+        for left, least, per, prices in self.beside:
+            count = _sum(left, counts)
+            if count < 0:
+                return _CONTRADICTORY
+            if count:
+                cost = EXACT.multiply(prices[size], max(count, least))
+                amount = EXACT.add(amount, EXACT.divide(cost, per))
+        return amount
+
+    def _missing(self, event: UsageEvent, counts: Counts) -> NoPrice | None:
         """Say what would have to be known, or would need a price."""
-        units = self.units
+        units = self.prices.keys()
         if "input_tokens" in units and event.input_provenance == "unknown":
             return NoPrice("unknown_tokens")
         if "output_tokens" in units and event.output_provenance == "unknown":
             return NoPrice("unknown_tokens")
-        if event.input_tokens and "input_tokens" not in units and not units & _UNDIRECTED:
+        if counts[0] and "input_tokens" not in units and not units & _UNDIRECTED:
             return NoPrice("no_price_of_input")
-        if event.output_tokens and "output_tokens" not in units and not units & _UNDIRECTED:
+        if counts[1] and "output_tokens" not in units and not units & _UNDIRECTED:
             return NoPrice("no_price_of_output")
         for one, other, both in self.overlaps:
-            if getattr(event, one) and getattr(event, other) and both(event) is None:
+            if counts[one] and counts[other] and counts[both] is None:
                 return NoPrice("unknown_split")
         return None
 
 
 _UNDIRECTED = frozenset(("audio_seconds", "pages", "rerank_searches"))
+_CONTRADICTORY = NoPrice("contradictory_usage")
+
+
+def _sum(left: _Left, counts: Counts) -> int:
+    return sum((counts[place] or 0) * times for place, times in left)
 
 
 def compiled(
@@ -242,67 +213,90 @@ def compiled(
         between: From when to when they hold, in UTC.
         least: How many of a thing are billed at least, where there is any of it.
     """
+    priced, least = _with_overlaps(prices), least or {}
+    columns, others = _places(priced)
+    place = {name: n for n, name in enumerate((*columns, *others, _CALLS))}
+    left = {
+        name: tuple((place[each], times) for each, times in counts.items() if times)
+        for name, counts in _left(priced).items()
+    }
+    steps = [step for price in priced.values() if isinstance(price, tuple) for step in price]
+    above = sorted({step.above for step in steps} - {0})
+    by_size = {name: tuple(_at(priced[name], size) for size in (0, *above)) for name in left}
+    apart = {name for name in left if UNITS[name].per not in _ZEROS or name in least}
+    unit = min(
+        (_unit(name, each) for name in left.keys() - apart for each in by_size[name]), default=0
+    )
+    whole = {
+        name: [int(each.scaleb(-unit - _ZEROS[UNITS[name].per], EXACT)) for each in by_size[name]]
+        for name in left
+        if name not in apart
+    }
+    return Rates(
+        prices=priced,
+        least=least,
+        columns=attrgetter(*columns),
+        others={vendors: place[name] for name in others for vendors in names_of(name) or ()},
+        none=(None,) * len(others),
+        listed=tuple(
+            _listed({name: prices[n] for name, prices in whole.items()}, left)
+            for n in range(len(above) + 1)
+        ),
+        unit=Decimal(1).scaleb(unit, EXACT),
+        above=tuple(above),
+        beside=tuple(
+            _Beside(left[name], least.get(name, 0), UNITS[name].per, by_size[name])
+            for name in left
+            if name in apart
+        ),
+        overlaps=tuple(
+            (place[UNITS[name].within[0]], place[UNITS[name].within[1]], place[name])
+            for name in OVERLAPS
+            if name in priced
+        ),
+        origin=origin,
+        is_plain={*_TOTALS} <= priced.keys() and priced.keys().isdisjoint(OVERLAPS),
+        for_tier=for_tier,
+        between=between,
+    )
+
+
+_TOTALS = ("input_tokens", "output_tokens")
+_CALLS = "calls"
+_ZEROS = {10**n: n for n in range(10)}
+
+
+def _with_overlaps(prices: Mapping[str, Price]) -> dict[str, Price]:
     priced = dict(prices)
     for name in OVERLAPS:
         one, other, *_ = UNITS[name].within
         if one in priced and other in priced:
             priced.setdefault(name, priced[one])
-    steps = [step for price in priced.values() if isinstance(price, tuple) for step in price]
-    above = sorted({step.above for step in steps} - {0})
+    return priced
+
+
+def _places(priced: Mapping[str, Price]) -> tuple[list[str], list[str]]:
+    """Give what is counted in columns, the totals first, and what in ``other_counts``."""
+    parts = sorted(priced.keys() - {*_TOTALS, _CALLS})
+    columns = [name for name in parts if names_of(name) is None]
+    return [*_TOTALS, *columns], [name for name in parts if names_of(name) is not None]
+
+
+def _left(priced: Mapping[str, Price]) -> dict[str, Counter[str]]:
+    """Give what is left of each thing without its parts that have a price, as a sum of counts."""
     left: dict[str, Counter[str]] = {}
     for name in sorted(priced, key=lambda name: -len(UNITS[name].within)):
         left[name] = Counter({name: 1})
         for part, counts in [*left.items()]:
             if name in UNITS[part].within:
                 left[name].subtract(counts)
-    by_size = {name: [_at(priced[name], size) for size in (0, *above)] for name in left}
-    exponent = min(
-        (
-            _exponent(price) - _ZEROS[UNITS[name].per]
-            for name, prices in by_size.items()
-            for price in prices
-            if UNITS[name].per in _ZEROS
-        ),
-        default=0,
-    )
-    overlaps = tuple(
-        (UNITS[name].within[0], UNITS[name].within[1], _reader(name))
-        for name in OVERLAPS
-        if name in priced
-    )
-    return Rates(
-        units=frozenset(priced),
-        left=tuple(
-            _left(name, counts, by_size[name], exponent, (least or {}).get(name, 0))
-            for name, counts in left.items()
-        ),
-        exponent=exponent,
-        above=tuple(above),
-        overlaps=overlaps,
-        origin=origin,
-        is_plain={"input_tokens", "output_tokens"} <= priced.keys() and not overlaps,
-        for_tier=for_tier,
-        between=between,
-    )
+    return left
 
 
-_ZEROS = {10**n: n for n in range(10)}
-
-
-def _exponent(price: Decimal) -> int:
-    exponent = price.normalize(EXACT).as_tuple().exponent
-    return exponent if isinstance(exponent, int) else 0
-
-
-def _left(
-    name: str, counts: Counter[str], prices: list[Decimal], exponent: int, least: int
-) -> _Left:
-    readers = tuple((_reader(count), times) for count, times in counts.items() if times)
-    per = UNITS[name].per
-    if per not in _ZEROS:
-        return _Left(readers, tuple(prices), least, per)
-    whole = tuple(int(price.scaleb(-exponent - _ZEROS[per], EXACT)) for price in prices)
-    return _Left(readers, whole, least, 1)
+def _times(price: Price, factor: Decimal) -> Price:
+    if isinstance(price, Decimal):
+        return EXACT.multiply(price, factor)
+    return tuple(Step(above, EXACT.multiply(each, factor)) for above, each in price)
 
 
 def _at(price: Price, size: int) -> Decimal:
@@ -312,18 +306,16 @@ def _at(price: Price, size: int) -> Decimal:
     return max(step for step in price if step.above <= size).price
 
 
-def _reader(name: str) -> Callable[[UsageEvent], int | None]:
-    """Give what reads from an event how many there are of something."""
-    if name == "calls":
-        return lambda _event: 1
-    names = NAMES.get(name.removeprefix("input_") if name.endswith("_seconds") else name)
-    if names is None:
-        return attrgetter(name)
+def _unit(name: str, price: Decimal) -> int:
+    """Give the power of ten that the price of one is a multiple of."""
+    exponent = price.normalize(EXACT).as_tuple().exponent
+    return (exponent if isinstance(exponent, int) else 0) - _ZEROS[UNITS[name].per]
 
-    def read(event: UsageEvent) -> int | None:
-        others = event.other_counts
-        if others is None:
-            return None
-        return next((others[each] for each in names if each in others), None)
 
-    return read
+def _listed(prices: Mapping[str, int], left: Mapping[str, _Left]) -> _Listed:
+    counted = [(left[name], price) for name, price in prices.items() if name != _CALLS]
+    return _Listed(
+        single=tuple((each[0][0], price) for each, price in counted if len(each) == 1),
+        wholes=tuple((each, price) for each, price in counted if len(each) > 1),
+        call=prices.get(_CALLS, 0),
+    )

@@ -11,7 +11,7 @@ from typing import cast
 
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.near import meant
-from tokenmeter.prices.rates import Book
+from tokenmeter.prices.books import Book
 
 GENAI_PRICES = "genai-prices"
 
