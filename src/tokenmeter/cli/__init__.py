@@ -21,7 +21,7 @@ COMMANDS = {
     "tail": "follow a ledger, one line for each event",
     "doctor": "say what is installed, what of it is metered and what cannot be",
     "count": "say how many tokens texts and requests have, before they are sent",
-    "report": "add up ledgers by user, task, model or any other column",
+    "report": "add up tokens, money, attempts and time by user, task, model or anything else",
     "compact": "roll ledgers up into Parquet, each event once",
     "pseudonym": "say what a person is called in events, for who has the keys",
     "erase": "take one person out of ledgers, so that no total changes",

@@ -76,7 +76,21 @@ class Usage(msgspec.Struct, frozen=True):
             total=totals[0] if self.by and totals else None,
             names=len(self.by),
         )
+        whole = _unpriced(whole)
         return whole if self.top is None else topped(whole, self.top)
+
+
+def _unpriced(result: Result) -> Result:
+    """Say once that nothing is priced, rather than in each row."""
+    if not result.facts.countable or result.facts.unpriced < result.facts.countable:
+        return result
+    silent = ("cost_amount", "unpriced")
+    columns = tuple(
+        msgspec.structs.replace(column, is_detail=column.is_detail or column.name in silent)
+        for column in result.columns
+    )
+    note = f"nothing is priced in {result.currency}; tokenmeter reprice --help says what to do"
+    return msgspec.structs.replace(result, columns=columns, notes=(*result.notes, note))
 
 
 Order = Callable[[Row], tuple[str, list[float], list[str]]]

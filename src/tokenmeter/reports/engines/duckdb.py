@@ -31,9 +31,9 @@ MEMORY = "700MB"
 LONGEST_LINE = 16 << 20
 """Bytes that one line may have; a longer one is no event."""
 
-Watch = Callable[[Callable[[], Any], Callable[[], float]], Any]
+Watch = Callable[[Callable[[], Any], Callable[[], float], Callable[[], None]], Any]
 """Runs a piece of work, given what says how much of it is done, in per cent, below 0 if nobody
-knows."""
+knows, and what stops it."""
 
 _FILE = "tokenmeter_file"
 
@@ -65,7 +65,9 @@ class DuckDB:
 
         if self._watch is None:
             return work()
-        found: list[tuple[Any, ...]] = self._watch(work, connection.query_progress)
+        found: list[tuple[Any, ...]] = self._watch(
+            work, connection.query_progress, connection.interrupt
+        )
         return found
 
     def read(self, files: Files) -> None:
