@@ -8,9 +8,9 @@ from typing import TextIO
 from tokenmeter.reports.output.json import exact
 from tokenmeter.reports.values import Result, Value
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")  # noqa: RUF001
-"""What makes a spreadsheet take a text for a formula (OWASP, *CSV injection*, read 2026-11-23), and
-the mark that says that it is none."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠", "'")  # noqa: RUF001
+"""What makes a spreadsheet take a text for a formula (OWASP ASVS 5.0, 1.2.10, read 2026-11-23: a
+single quote goes before it), in full width, too, and that quote itself."""
 
 
 def write(result: Result, out: TextIO) -> None:

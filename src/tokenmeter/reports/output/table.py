@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_READABLE, _NARROWEST = 16, 6
-"""Characters that a text is folded down to before headings are, and no further at all."""
+_TIERS = ((16, 99), (16, 6), (6, 6), (6, 1))
+"""Down to how many characters texts are folded, and words of headings, in their order."""
 
 
 def write(result: Result, out: TextIO) -> None:
@@ -95,12 +95,12 @@ def _table(columns: list[Cells], widths: list[int], *, has_total: bool) -> Table
 def fitted(columns: list[Cells], width: int) -> list[int]:
     """Return how wide each column is, so that the table fits where it can.
 
-    First long texts are folded, then headings down to the largest number under them, then texts
-    down to six characters, the widest column first. A number is never folded.
+    First long texts are folded, then long words of headings, then texts down to six characters,
+    at last headings down to the numbers under them; the widest column first. A number never is.
     """
-    widths = [max(map(_width, _texts(one, has_heading=True))) for one in columns]
-    for texts, headings in ((_READABLE, False), (_READABLE, True), (_NARROWEST, True)):
-        floors = [_floor(one, texts, is_folded=headings) for one in columns]
+    widths = [max(map(_width, _texts(one))) for one in columns]
+    for text, heading in _TIERS:
+        floors = [_floor(one, text, heading) for one in columns]
         while sum(widths) + len(widths) + 1 > width:
             yielding = [at for at, floor in enumerate(floors) if widths[at] > floor]
             if not yielding:
@@ -109,15 +109,15 @@ def fitted(columns: list[Cells], width: int) -> list[int]:
     return widths
 
 
-def _floor(one: Cells, text: int, *, is_folded: bool) -> int:
-    is_text = one.column.kind in {"name", "flag"}
-    texts = _texts(one, has_heading=is_text or not is_folded)
-    needed = max(map(_width, texts), default=1)
-    return min(needed, text) if is_text else max(needed, 1)
+def _floor(one: Cells, text: int, heading: int) -> int:
+    if one.column.kind in {"name", "flag"}:
+        return min(max(map(_width, _texts(one))), text)
+    words = max((min(len(word), heading) for word in one.heading.split()), default=1)
+    return max(words, *map(_width, [*one.rows, one.total]))
 
 
-def _texts(one: Cells, *, has_heading: bool) -> list[str]:
-    return [*([one.heading] if has_heading else []), *one.rows, one.total]
+def _texts(one: Cells) -> list[str]:
+    return [one.heading, *one.rows, one.total]
 
 
 def _width(text: str) -> int:
