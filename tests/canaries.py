@@ -29,7 +29,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sinks_of_tests import Batches
 from tokenmeter import Meter, UsageEvent
 from tokenmeter.cli import main
-from tokenmeter.cli.columns import COLUMNS
 from tokenmeter.cli.doctor import table
 from tokenmeter.diagnosis import diagnose
 from tokenmeter.exporters.array import array
@@ -40,6 +39,8 @@ from tokenmeter.exporters.otel import Otel
 from tokenmeter.exporters.otel_spans import OtelSpans
 from tokenmeter.exporters.stdout import Stdout
 from tokenmeter.exporters.webhook import Webhook
+from tokenmeter.reports.columns import NAMES
+from tokenmeter.reports.output import FORMATS
 from tokenmeter.trees import tree
 
 CANARY = "zq7canary"
@@ -176,8 +177,8 @@ class Outlets:
 
     def _of_commands(self, reports: Any) -> dict[str, Any]:
         ledger, parquet = str(self.folder / "usage.jsonl"), self.folder / "usage.parquet"
-        for form in ("table", "json", "csv", "markdown"):
-            assert main(["report", ledger, "--by", ",".join(COLUMNS), "--format", form]) == 0
+        for form in FORMATS:
+            assert main(["report", ledger, "--by", ",".join(NAMES), "--format", form]) == 0
         assert main(["tail", "-n", "9999", "--no-follow", ledger]) == 0
         assert main(["compact", ledger, "--to", str(parquet)]) == 0
         with duckdb.connect() as base:

@@ -89,4 +89,4 @@ def test_lines_that_are_no_events_are_said(
     with ledger.open("a") as file:
         file.write("nonsense\n")
     assert len(reprice(ledger)) == len(EVENTS)
-    assert "1 lines of" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"tokenmeter: {ledger}: 1 line (6) is no event\n"

@@ -13,7 +13,7 @@ import pytest
 import tokenmeter
 from tokenmeter import Meter, UsageEvent, attribute, metered, propagate, task
 from tokenmeter.attribution import current
-from tokenmeter.cli.columns import Groups
+from tokenmeter.cli.closing import Closing
 from tokenmeter.trees import tree
 
 COMPLAINTS = {14, 15, 16, 17, 18, 31, 32, 72, 83, 84, 85}
@@ -70,10 +70,7 @@ def test_an_agents_run_carries_no_tokens_so_that_adding_all_events_counts_each_c
     assert {(run.input_tokens, run.output_tokens, run.cost_amount) for run in runs} == {
         (None, None, None)
     }
-    groups = Groups(["agent"])
-    for event in events:
-        groups.add(event)
-    assert sum(row.tally.input_tokens for row in groups.rows) == 5 * 10
+    assert Closing(events).total.input_tokens == 5 * 10
 
 
 def test_what_a_run_used_itself_and_with_all_below_it_are_two_numbers(

@@ -208,9 +208,10 @@ def test_the_company_is_one_that_has_places(tmp_path: Path) -> None:
 
 
 def test_a_ping_a_week_is_seen_for_what_it_is(tmp_path: Path) -> None:
-    events = [call(n, user, MONDAY + timedelta(days=day), team="red")
-              for n, (user, day) in enumerate(
-                  [("ada", 0), ("ada", 1), ("ada", 4), ("bob", 0), ("bob", 7), ("eve", 8)])]  # fmt: skip
+    use = [("ada", 0), ("ada", 1), ("ada", 4), ("bob", 0), ("bob", 7), ("eve", 8)]
+    events = [
+        call(n, user, MONDAY + timedelta(days=day), team="red") for n, (user, day) in enumerate(use)
+    ]
     with over(events, tmp_path) as engine:
         result = run(Adoption(fewest_people=3), engine)
     assert table(result, "week", "team", "people", "active", "one_day_only", "no_day") == [

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenmeter.attribution import attribute
-from tokenmeter.cli.columns import Groups
-from tokenmeter.cli.render import table
+from tokenmeter.cli.closing import Closing
 from tokenmeter.errors import MissingExtraError
 from tokenmeter.ledger import Ledger
 from tokenmeter.meter import Meter
@@ -28,9 +27,6 @@ from tokenmeter.testing.llm import SmallModel
 if TYPE_CHECKING:
     from anthropic import Anthropic
     from openai import OpenAI
-
-BY = ("user", "task", "model")
-"""What the closing table groups by."""
 
 _MAX_TOKENS = 24
 _TEXT = "The meter watches the wire, and each answer of a model becomes exactly one event."
@@ -109,12 +105,10 @@ def _place(meter: Meter, server: ModelServer | SmallModel) -> Generator[Place]:
 
 
 def _report(out: Path, position: int) -> None:
-    groups = Groups(BY)
     with Ledger(out, position) as ledger:
-        for event in ledger:
-            groups.add(event)
-    print(groups.total)
-    table(groups, sys.stdout)
+        closing = Closing(ledger)
+    print(closing.total)
+    closing.write(sys.stdout)
     name = shlex.quote(str(out))
     print(f"Ask it more:  tokenmeter report {name} --by provider,model,status")
     print(f"or with jq:   jq -s 'map(.output_tokens // 0) | add' {name}")

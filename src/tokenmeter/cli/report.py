@@ -1,53 +1,94 @@
-"""``tokenmeter report``: add up ledgers by any columns, as a table, JSON, CSV or Markdown."""
+"""``tokenmeter report``: add up ledgers by any columns."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-from tokenmeter.cli.columns import COLUMNS, TAG, Groups
-from tokenmeter.cli.render import FORMATS
-from tokenmeter.ledger import Ledger, ledgers
+from tokenmeter.cli import reporting
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.reports.comparison import compare
+from tokenmeter.reports.engines import Engine
+from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.usage import Usage
+from tokenmeter.reports.values import Result
+
+_NOVEMBER = "--since 2026-11-01 --until 2026-11-30"
+_EXAMPLES = (
+    (
+        "what did each user cost in November, by the days of Berlin",
+        f"tokenmeter report usage.jsonl --by user {_NOVEMBER} --timezone Europe/Berlin",
+    ),
+    (
+        "the ten most expensive tasks of one model",
+        "tokenmeter report usage.jsonl --by task --only model=gpt-5 --top 10",
+    ),
+    (
+        "spending by day and team, as a page with charts",
+        "tokenmeter report 'logs/*.jsonl' --by day,team --output spending.html",
+    ),
+    (
+        "November beside October",
+        f"tokenmeter report usage.jsonl --by team {_NOVEMBER} --compare 2026-10-01..2026-10-31",
+    ),
+    (
+        "which attempts failed, and why",
+        "tokenmeter report usage.jsonl --by model,error_type --only status=failed",
+    ),
+    (
+        "what nobody claims: calls without a user, a team, a task, an agent",
+        "tokenmeter report usage.jsonl --by service,user,task",
+    ),
+    (
+        "one number for a program",
+        "tokenmeter report usage.jsonl --by model --format json | jq -r .total.cost_amount",
+    ),
+    (
+        "the query for the Spark of the company",
+        "tokenmeter report --by team,day --sql --dialect spark --source lake.events",
+    ),
+)
+
+PREVIOUS = "previous"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    names = ", ".join([*COLUMNS, f"{TAG}NAME"])
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="ledgers or patterns")
+    reporting.add_by(parser, "user,task,model")
+    reporting.add_top(parser)
     parser.add_argument(
-        "--by", default="user,task,model", metavar="COLUMNS", help=f"any of: {names}"
+        "--compare",
+        metavar="PERIOD",
+        help=f"show another period beside this one: {PREVIOUS} (as long, and right before: needs "
+        "--since and --until), or 2026-10-01..2026-10-31",
     )
-    parser.add_argument(
-        "--format",
-        default="table",
-        choices=list(FORMATS),
-        help="json and csv have every count, exact; csv has no total row",
-    )
+    reporting.configure(parser, _usage, _EXAMPLES)
     parser.set_defaults(command=_command)
 
 
+def _usage(options: argparse.Namespace) -> Usage:
+    return Usage(reporting.by(options), options.top)
+
+
 def _command(options: argparse.Namespace) -> int:
-    groups = Groups(options.by.split(","))
-    for path in ledgers(options.files):
-        _add_file(groups, path)
-    FORMATS[options.format](groups, sys.stdout)
-    return 0
+    usage = _usage(options)
+    if options.compare is None or options.sql:
+        return reporting.give(options, usage)
+    before = _before(options)
+
+    def both(engine: Engine, scope: Scope) -> Result:
+        return compare(usage, engine, scope, before)
+
+    return reporting.give(options, usage, both)
 
 
-def _add_file(groups: Groups, path: Path) -> None:
-    with Ledger(path) as ledger:
-        for event in ledger:
-            groups.add(event)
-    for complaint in complaints(ledger):
-        print(f"tokenmeter: {complaint}", file=sys.stderr)
-
-
-def complaints(ledger: Ledger) -> Iterator[str]:
-    """Say what of a ledger that was read is no event."""
-    if ledger.skipped:
-        torn = f", {len(ledger.torn)} of them torn" if ledger.torn else ""
-        yield f"{len(ledger.skipped)} lines of {ledger.path} are no events{torn}"
-    if ledger.unfinished:
-        yield f"the last line of {ledger.path} has no end: it is being written, or never will be"
+def _before(options: argparse.Namespace) -> Scope:
+    if options.compare == PREVIOUS:
+        return reporting.scope_of(options).before()
+    first, dots, last = options.compare.partition("..")
+    if not dots:
+        raise ConfigurationError(
+            f"--compare {options.compare!r} is no period; expected {PREVIOUS}, or two days such as "
+            f"2026-10-01..2026-10-31"
+        )
+    options = argparse.Namespace(**{**vars(options), "since": first, "until": last})
+    return reporting.scope_of(options)

@@ -7,13 +7,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tokenmeter.cli.report import complaints
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ledger import Ledger, ledgers
 from tokenmeter.prices import Pricing
 from tokenmeter.prices.sources import GENAI_PRICES, books, checked
+from tokenmeter.reports.files import complaints
 from tokenmeter.tallies import Tally, money
 
 
@@ -87,7 +87,7 @@ def _command(options: argparse.Namespace) -> int:
                     new = pricing.repriced(event, everything=options.all)
                     sums.add(event, new)
                     writer(new)
-            for complaint in complaints(ledger):
+            for complaint in complaints(ledger, path):
                 print(f"tokenmeter: {complaint}", file=sys.stderr)
         writer.close()
         options.to.hardlink_to(part)  # fails where somebody has made one meanwhile

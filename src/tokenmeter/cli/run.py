@@ -14,8 +14,7 @@ from types import TracebackType
 from msgspec import structs
 
 import tokenmeter
-from tokenmeter.cli.columns import Groups
-from tokenmeter.cli.render import table
+from tokenmeter.cli.closing import Closing
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
@@ -25,9 +24,6 @@ from tokenmeter.frameworks import follow
 from tokenmeter.ledger import Ledger
 from tokenmeter.meter import default
 from tokenmeter.settings import DISABLED
-
-BY = ("user", "task", "model")
-"""What the closing table groups by."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -136,13 +132,11 @@ def _say_cost(path: Path, position: int, pid: int) -> None:
     if os.getpid() != pid:  # a forked child that ends
         return
     tokenmeter.shutdown()
-    groups = Groups(BY)
     with Ledger(path, position) as ledger:
-        for event in ledger:
-            groups.add(event)
-    if not groups.total.attempts:
+        closing = Closing(ledger)
+    if not closing.total.attempts:
         why = "metering is switched off" if os.environ.get(DISABLED) else "no model calls"
         print(f"tokenmeter: {why}; nothing was added to {path}", file=sys.stderr)
         return
-    print(f"tokenmeter: {groups.total}; the events are in {path}", file=sys.stderr)
-    table(groups, sys.stderr)
+    print(f"tokenmeter: {closing.total}; the events are in {path}", file=sys.stderr)
+    closing.write(sys.stderr)

@@ -1,4 +1,4 @@
-"""Results as frames, by narwhals: of whichever library of frames is there."""
+"""Frames in and out, by narwhals: of whichever library of frames is there."""
 
 from __future__ import annotations
 
@@ -32,3 +32,36 @@ def frame(result: Result, backend: Backend) -> Any:
         raise ConfigurationError(
             f"{backend} is not installed: run  pip install {backend}"
         ) from missing
+
+
+def native(frame: object) -> Any:
+    """Give a frame as DuckDB reads it: of pandas, Polars or pyarrow as it is, all others as Arrow.
+
+    Raises:
+        ConfigurationError: It is no frame, or pyarrow is needed and not installed.
+    """
+    try:
+        import narwhals as nw
+    except ImportError:
+        return frame  # what DuckDB knows itself needs nothing else
+    try:
+        known = nw.from_native(_whole(frame))
+        whole = known.collect() if isinstance(known, nw.LazyFrame) else known
+        return whole.to_native() if str(whole.implementation) in BACKENDS else whole.to_arrow()
+    except ImportError as missing:
+        raise ConfigurationError(
+            f"a frame of {type(frame).__module__} is read by pyarrow, which is not installed: run  "
+            f"pip install pyarrow"
+        ) from missing
+    except TypeError:
+        raise ConfigurationError(
+            f"{type(frame).__name__} is no frame; expected one of pandas, Polars, pyarrow or "
+            f"another library that narwhals knows, or names of files"
+        ) from None
+
+
+def _whole(frame: Any) -> Any:
+    """Read a stream of Arrow to its end, because a report reads it more than once."""
+    if hasattr(frame, "read_all") and hasattr(frame, "__arrow_c_stream__"):
+        return frame.read_all()
+    return frame

@@ -81,6 +81,19 @@ def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) 
     return msgspec.structs.replace(result, rows=(*rows, others), notes=(*result.notes, note))
 
 
+def unpriced_once(result: Result) -> Result:
+    """Say once that nothing is priced, rather than in each row."""
+    if not result.facts.countable or result.facts.unpriced < result.facts.countable:
+        return result
+    silent = ("cost_amount", "unpriced")
+    columns = tuple(
+        msgspec.structs.replace(column, is_detail=column.is_detail or column.name in silent)
+        for column in result.columns
+    )
+    note = f"nothing is priced in {result.currency}; tokenmeter reprice --help says what to do"
+    return msgspec.structs.replace(result, columns=columns, notes=(*result.notes, note))
+
+
 def number(value: Value) -> float:
     """Give a value for sorting; what is unknown is below everything."""
     return float(value) if isinstance(value, int | float | Decimal) else -1.0

@@ -65,7 +65,7 @@ def measures(scope: Scope) -> tuple[Measure, ...]:
     """Give what a report counts, in its order."""
     return (
         Measure(Column("calls", "count"), count("COALESCE(attempt, 0) = 0")),
-        Measure(Column("attempts", "count", is_quiet=True), "COUNT(*)"),
+        Measure(Column("attempts", "count", same_as="calls"), "COUNT(*)"),
         Measure(Column("failed", "count", is_quiet=True), count("status = 'failed'")),
         Measure(Column("abandoned", "count", is_detail=True), count("status = 'abandoned'")),
         Measure(Column("refused", "count", is_detail=True), count("status = 'refused'")),

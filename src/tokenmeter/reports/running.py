@@ -77,6 +77,7 @@ def run(
         until=scope.until,
         rules=RULES,
         damage=(*engine.damage, *_oddities(facts)),
+        only=scope.only,
     )
     return report.result(result)
 

@@ -58,8 +58,10 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
                 "a period is compared with the one before it where it has a beginning and an end: "
                 "say since and until"
             )
-        days = self.until.astimezone(zone(self.zone)) - self.since.astimezone(zone(self.zone))
-        return msgspec.structs.replace(self, since=self.since - days, until=self.since)
+        # By the clock on the wall, so that days are whole where one of them has 23 or 25 hours.
+        first, end = (at.astimezone(zone(self.zone)) for at in (self.since, self.until))
+        since = (first - (end - first)).astimezone(UTC)
+        return msgspec.structs.replace(self, since=since, until=self.since)
 
 
 def zone(name: str) -> ZoneInfo:

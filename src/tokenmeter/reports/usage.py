@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from tokenmeter.reports.grouping import grouped, grouped_columns, ordered, topped, totalled
+from tokenmeter.reports.grouping import (
+    grouped,
+    grouped_columns,
+    ordered,
+    topped,
+    totalled,
+    unpriced_once,
+)
 from tokenmeter.reports.measures import measures
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
@@ -48,6 +55,6 @@ class Usage(msgspec.Struct, frozen=True):
 
     def result(self, result: Result) -> Result:
         """Put the most expensive first."""
-        whole = totalled(result, len(self.by))
+        whole = unpriced_once(totalled(result, len(self.by)))
         sums = ("cost_amount", "input_tokens", "output_tokens", "attempts")
         return topped(ordered(whole, *sums), self.top, lambda column: column.name in _ADDITIVE)

@@ -33,6 +33,8 @@ class Column(msgspec.Struct, frozen=True):
         heading: What stands above it in a table for people.
         is_quiet: Whether such a table may leave it out where it is zero or unknown everywhere.
         is_detail: Whether such a table always leaves it out.
+        same_as: The name of another column; where both are equal in each row, such a table leaves
+            this one out.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Column(msgspec.Struct, frozen=True):
     heading: str = ""
     is_quiet: bool = False
     is_detail: bool = False
+    same_as: str = ""
 
     @property
     def title(self) -> str:
@@ -151,6 +154,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         notes: What a reader must know: why there are no ranks, what was left out.
         damage: What of the ledgers is no event or was there twice, with its place.
         names: How many columns, from the left, say what a row is about.
+        only: Values that calls had to have, by the name of a column.
+        chart: The column that a page has a chart of; empty: the first of money, or else the first
+            count, and tokens by kind; ``None``: it has no chart, because one would rank people.
+        before: What it is compared with, where it is.
     """
 
     name: str
@@ -167,6 +174,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
     names: int = 1
+    only: Mapping[str, str] = {}
+    chart: str | None = ""
+    before: Result | None = None
 
     def column(self, name: str) -> tuple[Value, ...]:
         """Give the values of a column, row by row.

@@ -20,6 +20,7 @@ import msgspec
 from tokenmeter.compaction import columns_of, text
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
+from tokenmeter.reports.frames import native
 from tokenmeter.reports.relations import IS_EVENT
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ MEMORY = "700MB"
 LONGEST_LINE = 16 << 20
 """Bytes that one line may have; a longer one is no event."""
 
-Watch = Callable[[Callable[[], Any], Callable[[], float]], Any]
+Watch = Callable[[Callable[[], Any], Callable[[], float], Callable[[], None]], Any]
 """Runs a piece of work, given what says how much of it is done, in per cent, below 0 if nobody
-knows."""
+knows, and what stops it."""
 
 _FILE = "tokenmeter_file"
 
@@ -65,7 +66,9 @@ class DuckDB:
 
         if self._watch is None:
             return work()
-        found: list[tuple[Any, ...]] = self._watch(work, connection.query_progress)
+        found: list[tuple[Any, ...]] = self._watch(
+            work, connection.query_progress, connection.interrupt
+        )
         return found
 
     def read(self, files: Files) -> None:
@@ -80,8 +83,15 @@ class DuckDB:
 
     def frame(self, frame: object) -> None:
         """Make the rows of a frame the source."""
-        self._connection.register("frame", frame)
+        self._connection.register("frame", native(frame))
         self.ask(f"CREATE VIEW {self.source} AS {self._shaped('frame', 'the frame')}")
+        (counts,) = self.ask(
+            f"SELECT count(*), count(*) FILTER (WHERE coalesce({IS_EVENT}, false)) "
+            f"FROM {self.source}"
+        )
+        if others := counts[0] - counts[1]:
+            rows = "1 row is" if others == 1 else f"{others} rows are"
+            self.damage.append(f"the frame: {rows} no event")
         self._look_for_twins()
 
     def _read_lines(self, paths: list[Path]) -> None:
@@ -140,6 +150,8 @@ def _columns(found: Mapping[str, str]) -> list[str]:
             made.append(f'CAST(NULL AS {kind}) AS "{name}"')
         elif found[name] == kind or kind == "VARCHAR":
             made.append(f'"{name}"')
+        elif found[name] == "VARCHAR" and kind.startswith("MAP"):  # frames have JSON there
+            made.append(f'TRY_CAST(TRY_CAST("{name}" AS JSON) AS {kind}) AS "{name}"')
         else:
             made.append(f'TRY_CAST("{name}" AS {kind}) AS "{name}"')
     return made
@@ -165,7 +177,8 @@ def opened(source: object, *, watch: Watch | None = None) -> Generator[DuckDB]:
 
     Args:
         source: A name of a file, pattern or folder, or a list of them; or a frame of pandas,
-            Polars or pyarrow.
+            Polars, pyarrow or what else narwhals knows. Columns that it lacks are unknown; a time
+            without a zone is in UTC; ``tags`` are a dictionary, a struct, or JSON.
         watch: Runs each query, so that somebody sees how far it is.
 
     Raises:

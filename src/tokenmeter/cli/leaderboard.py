@@ -1,0 +1,60 @@
+"""``tokenmeter leaderboard``: places by accepted outcomes and what one costs, not by volume."""
+
+from __future__ import annotations
+
+import argparse
+
+from tokenmeter.cli import reporting
+from tokenmeter.reports.leaderboard import Leaderboard
+
+_USUAL = Leaderboard()
+
+_EXAMPLES = (
+    ("whose work was accepted, and what it cost",
+     "tokenmeter leaderboard usage.jsonl --since 2026-11-01 --until 2026-11-30"),
+    ("teams instead of people", "tokenmeter leaderboard usage.jsonl --by team"),
+    ("why there are no places", "the lines below the table say it; see also --help above"),
+)  # fmt: skip
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "--by",
+        default=_USUAL.by,
+        metavar="COLUMN",
+        help="who is compared: user, team, tag:NAME … An outcome counts for whom it was said of, "
+        "with outcome(…, user=…) in a block, or  tokenmeter outcomes --user COLUMN; calls make "
+        "nobody's outcome one's own (default: user)",
+    )
+    parser.add_argument(
+        "--fewest-outcomes",
+        type=reporting.positive,
+        default=_USUAL.fewest_outcomes,
+        metavar="N",
+        help="accepted outcomes below which there is no place (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fewest-entries",
+        type=reporting.positive,
+        default=_USUAL.fewest_entries,
+        metavar="N",
+        help="with fewer that could have one there are no places at all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fewest-people",
+        type=reporting.positive,
+        default=_USUAL.fewest_people,
+        metavar="N",
+        help="a team of fewer people has no place (default: %(default)s)",
+    )
+    reporting.configure(parser, _leaderboard, _EXAMPLES)
+
+
+def _leaderboard(options: argparse.Namespace) -> Leaderboard:
+    return Leaderboard(
+        options.by,
+        fewest_outcomes=options.fewest_outcomes,
+        fewest_entries=options.fewest_entries,
+        fewest_people=options.fewest_people,
+    )

@@ -1,0 +1,67 @@
+"""How far a long piece of work is, on a terminal; Ctrl-C stops it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+from tokenmeter.errors import MissingExtraError
+from tokenmeter.reports.engines.duckdb import Watch
+
+_POLL_S = 0.1
+
+
+@contextmanager
+def shown(what: str) -> Generator[Watch | None]:
+    """Have what shows how far work is on the terminal of stderr; ``None`` where that is none.
+
+    Raises:
+        MissingExtraError: rich is not installed.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError as missing:
+        raise MissingExtraError("rich", "cli") from missing
+    looks = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*looks, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(what, total=None)
+
+        def say(percent: float) -> None:
+            if percent >= 0:
+                progress.update(bar, completed=percent, total=100)
+
+        yield lambda work, done, stop: watched(work, done, stop, say)
+
+
+def watched(
+    work: Callable[[], Any],
+    done: Callable[[], float],
+    stop: Callable[[], None],
+    say: Callable[[float], None],
+) -> Any:
+    """Run work in a thread and say now and then how much of it is done, in per cent.
+
+    Whatever ends the waiting, Ctrl-C for example, stops the work, and goes on when it has ended.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            while wait([future], _POLL_S).not_done:
+                say(done())
+        except BaseException:
+            _stop(future, stop)
+            raise
+        return future.result()
+
+
+def _stop(future: Future[Any], stop: Callable[[], None]) -> None:
+    stop()
+    while wait([future], _POLL_S).not_done:  # it may not have begun when it was stopped
+        stop()
