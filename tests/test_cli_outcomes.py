@@ -289,3 +289,23 @@ def test_every_import_that_the_docs_show_can_be_typed(run: Run) -> None:
         _, _, file, *options = shlex.split(line)
         run.write(file, "")
         assert run(file, *options, "--dry-run") == ["0 to import"]
+
+
+def test_an_import_names_somebody_only_when_it_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export, ledger = tmp_path / "prs.csv", tmp_path / "usage.jsonl"
+    export.write_text("task,status,ts,author,group\nA,accepted,2026-11-01T10:00:00Z,ada,red\n")
+    assert main(["outcomes", str(export), "--to", str(ledger)]) == 0
+    assert main(["outcomes", str(export), "--to", str(ledger), "--user", "author",
+                 "--team", "group"]) == 0  # fmt: skip
+    assert [(event.user, event.team) for event in read(ledger)] == [(None, None), ("ada", "red")]
+    assert len(settle(read(ledger)).tasks) == 1
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'p1 = "{"k" * 32}"\n')
+    monkeypatch.setenv("TOKENMETER_PSEUDONYMS", str(keys))
+    hidden = tmp_path / "hidden.jsonl"
+    assert main(["outcomes", str(export), "--to", str(hidden), "--user", "author"]) == 0
+    (event,) = read(hidden)
+    assert event.user is not None
+    assert event.user.startswith("p1")

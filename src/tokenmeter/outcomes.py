@@ -80,6 +80,8 @@ class Statement(msgspec.Struct, frozen=True):
     evidence: str = SELF
     reference: str | None = None
     ts: datetime | None = None
+    user: str | None = None
+    team: str | None = None
 
 
 def stated(meter: Meter, statement: Statement) -> UsageEvent:
@@ -102,8 +104,13 @@ def stated(meter: Meter, statement: Statement) -> UsageEvent:
         environment=meter.place.environment,
         host=HOST,
         pid=meter.pid,
-        **_who(meter.whose(replace(block.get().attribution, task=statement.task))),
+        **_who(meter.whose(_whose(statement))),
     )
+
+
+def _whose(said: Statement) -> Attribution:
+    names = {name: value for name in ("user", "team") if (value := getattr(said, name))}
+    return replace(block.get().attribution, task=said.task, **names)
 
 
 def _who(who: Attribution) -> dict[str, Any]:
@@ -111,7 +118,10 @@ def _who(who: Attribution) -> dict[str, Any]:
 
 
 def _id(said: Statement, ts: datetime) -> str:
-    what = msgspec.json.encode((said.task, said.status, said.evidence, said.reference))
+    what = msgspec.json.encode(
+        (said.task, said.status, said.evidence, said.reference)
+        + ((said.user, said.team) if said.user or said.team else ())
+    )
     return derived_id("outcome", what.decode(), in_utc(ts).isoformat())
 
 

@@ -58,6 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--at-format", metavar="FORMAT", help="how times are written, as for strptime")
     add("--timezone", metavar="ZONE", help="of times that say none: Europe/Berlin")
     add("--reference", metavar="COLUMN", help="what came out of the task")
+    add("--user", metavar="COLUMN", help="whose outcome it is: author.login, Assignee")
+    add("--team", metavar="COLUMN", help="whose team's")
     add("--evidence", metavar="NAME", help="who says so: ci, review, test or another name")
     add("--format", choices=get_args(Form), help="what the files are, where their names do not say")
     add("--encoding", help="how they are encoded (utf-8)")
@@ -249,6 +251,8 @@ _CHANGES: dict[str, Callable[[Any], dict[str, Any]]] = {
     "at_format": lambda given: {"at_format": given},
     "timezone": lambda given: {"zone": _zone(given)},
     "reference": lambda given: {"reference": (given,), "needs_reference": True},
+    "user": lambda given: {"user": (given,)},
+    "team": lambda given: {"team": (given,)},
     "evidence": lambda given: {"evidence": given, "evidences": {}},
 }
 """What each option changes of a layout."""

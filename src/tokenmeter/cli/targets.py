@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters import Exporter
@@ -87,7 +89,9 @@ def targets(to: str | None) -> list[Target]:
         raise ConfigurationError(f"{DISABLED} is set, so nothing would be written; unset it")
     if to is not None and ":" not in to and to.endswith(".jsonl"):
         to = f"jsonl:{to}"
-    settings = of_process().read() if to is None else Settings().given({"exporters": [to]})
+    settings = of_process().read()
+    if to is not None:  # whatever people are called in events, they are called so here, too
+        settings = replace(Settings().given({"exporters": [to]}), pseudonyms=settings.pseudonyms)
     settings.check()
     return [Target(_alone(settings, exporter)) for exporter in settings.exporters]
 

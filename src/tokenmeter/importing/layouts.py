@@ -65,6 +65,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         verdicts: What a status means, in lower case; ``None`` is nothing yet. ``*`` is any other.
         at: When it was so.
         reference: What came out of the task.
+        user: Whose outcome it is; nobody's, unless somebody asks for it.
+        team: Whose team's.
         needs_reference: Whether a row without one is wrong.
         evidence: Who says so.
         evidences: Columns that say so better: what stands there, in lower case, and what it means;
@@ -82,6 +84,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: Mapping[str, Verdict | None]
     at: Columns
     reference: Columns = ()
+    user: Columns = ()
+    team: Columns = ()
     needs_reference: bool = False
     evidence: str = SELF
     evidences: Mapping[str, Mapping[str, str]] = {}

@@ -119,8 +119,9 @@ class _Reader:
 
     def _statement(self, row: Row, task: str, verdict: Verdict, reference: str | None) -> Statement:
         ts = self._time(row)
-        statement = Statement(task, verdict, self._evidence(row), reference, ts)
-        for name in (statement.task, statement.evidence, statement.reference or ""):
+        user, team = row.text(self._layout.user) or None, row.text(self._layout.team) or None
+        statement = Statement(task, verdict, self._evidence(row), reference, ts, user, team)
+        for name in (task, statement.evidence, reference or "", user or "", team or ""):
             if not is_text(name):
                 raise _UnusableError(_problem(row, "text", name))
         return statement

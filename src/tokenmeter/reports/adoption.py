@@ -149,9 +149,14 @@ class Adoption(msgspec.Struct, frozen=True):
         rows = sorted(result.rows, key=_week)
         shown = tuple(_named(row) for row in rows)
         return msgspec.structs.replace(
-            result, columns=result.columns[:-1], rows=shown, total=None, names=2,
+            result,
+            columns=result.columns[:-1],
+            rows=shown,
+            total=None,
+            names=2,
+            chart="active_share",
             notes=(*result.notes, *self._notes(result)),
-        )  # fmt: skip
+        )
 
     def _notes(self, result: Result) -> Iterator[str]:
         yield "a day of use is one with a completed call, whatever was done on it"

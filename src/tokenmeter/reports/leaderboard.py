@@ -164,6 +164,7 @@ class Leaderboard(msgspec.Struct, frozen=True):
             columns=whole.columns[:kept],
             rows=tuple(rows),
             total=None if whole.total is None else whole.total[:kept],
+            chart=None,
             notes=(*whole.notes, *self._reasons(gate, result.currency)),
         )
 

@@ -18,7 +18,7 @@ from tokenmeter.reports.values import Column
 SUMS: tuple[Column, ...] = (
     Column("tasks", "count"),
     Column("accepted", "count"),
-    Column("self_declared", "count", "self-declared"),
+    Column("self_declared", "count", "self-declared", is_quiet=True),
     Column("not_accepted", "count", "not accepted"),
     Column("undecided", "count"),
     Column("calls", "count", is_detail=True),
@@ -113,7 +113,7 @@ _ONE_FOR_A_TASK = ("verdict", "tasks", "undecided")
 
 
 def _cost(cost: str, condition: str) -> str:
-    return f"SUM(CASE WHEN {condition} THEN {cost} END)"
+    return f"SUM(CASE WHEN {condition} THEN {cost} WHEN {cost} IS NOT NULL THEN 0 END)"
 
 
 def _flag(condition: str) -> str:

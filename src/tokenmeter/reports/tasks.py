@@ -27,6 +27,14 @@ RATIOS: tuple[Column, ...] = (
 )
 
 
+_SAID_BY_STATUS = ("tasks", "accepted", "not_accepted", "undecided", "cost_undecided",
+                   "cost_without_task")  # fmt: skip
+
+
+def _detail(column: Column) -> Column:
+    return msgspec.structs.replace(column, is_detail=True)
+
+
 class Tasks(msgspec.Struct, frozen=True):
     """What tasks cost and what came out of them.
 
@@ -56,8 +64,11 @@ class Tasks(msgspec.Struct, frozen=True):
     def columns(self, scope: Scope) -> tuple[Column, ...]:
         """Give the columns of its query."""
         by = keys(self.by, scope)
-        status = (Column("status", "name"),) if is_by_task(by) else ()
-        return (*(key.column for key in by), *status, *SUMS, *SAMPLE, IS_TOTAL)
+        names = [key.column for key in by]
+        if not is_by_task(by):
+            return (*names, *SUMS, *SAMPLE, IS_TOTAL)
+        sums = (_detail(column) if column.name in _SAID_BY_STATUS else column for column in SUMS)
+        return (*names, Column("status", "name"), *sums, *SAMPLE, IS_TOTAL)
 
     def query(self, scope: Scope) -> Query:
         """Give its definition: the groups, and a row for all of them."""
@@ -65,7 +76,8 @@ class Tasks(msgspec.Struct, frozen=True):
 
     def result(self, result: Result) -> Result:
         """Say what a task and an accepted one cost, with intervals, and put the dearest first."""
-        whole = with_ratios(totalled(result, len(self.by)))
+        ratios = tuple(map(_detail, RATIOS)) if self.by == ("task",) else RATIOS
+        whole = with_ratios(totalled(result, len(self.by)), ratios)
         several = {"tasks", "undecided"} if self.by != ("task",) else set[str]()
         sums = {column.name for column in SUMS} - several  # one task may be in several groups
         dearest = ordered(whole, "cost_amount", "input_tokens")
@@ -73,7 +85,7 @@ class Tasks(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(shown, notes=(*shown.notes, *_notes(whole)))
 
 
-def with_ratios(result: Result) -> Result:
+def with_ratios(result: Result, ratios: tuple[Column, ...]) -> Result:
     """Put costs per task and per accepted outcome where the sums of the sample were."""
     at = len(result.columns) - len(SAMPLE)
 
@@ -83,7 +95,7 @@ def with_ratios(result: Result) -> Result:
     names = [column.name for column in result.columns]
     return msgspec.structs.replace(
         result,
-        columns=(*result.columns[:at], *RATIOS),
+        columns=(*result.columns[:at], *ratios),
         rows=tuple(map(made, result.rows)),
         total=None if result.total is None else made(result.total),
     )

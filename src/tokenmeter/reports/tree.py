@@ -23,7 +23,7 @@ _Measured = Callable[[Scope], str]
 
 _SUMS: tuple[Column, ...] = (
     Column("calls", "count"),
-    Column("attempts", "count", is_quiet=True),
+    Column("attempts", "count", same_as="calls"),
     Column("failed", "count", is_quiet=True),
     Column("input_tokens", "count", "input"),
     Column("output_tokens", "count", "output"),
@@ -90,7 +90,7 @@ class Tree(msgspec.Struct, frozen=True):
             f"""
             SELECT p.node AS id, MAX(p.parent) AS parent, MAX(p.agent) AS agent,
                 MAX(p.status) AS status, EPOCH_US(COALESCE(MIN(p.run_ts), MIN(p.call_ts))) AS began,
-                SUM(p.duration_s) AS duration_s, MAX(k.runs) AS runs, {every}
+                SUM(p.duration_s) AS duration_s, COALESCE(MAX(k.runs), 0) AS runs, {every}
             FROM parts AS p
             LEFT JOIN counted AS k ON COALESCE(k.node, '') = COALESCE(p.node, '')
             GROUP BY p.node
@@ -135,6 +135,7 @@ class Tree(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             result,
             columns=_SHOWN,
+            chart="subtree_cost_amount",
             rows=tuple(shown),
             total=_total(sums, outside),
             names=1,
@@ -222,7 +223,12 @@ _SHOWN: tuple[Column, ...] = (
     Column("children", "count", is_quiet=True),
     *(msgspec.structs.replace(column, heading=f"own {column.title}") for column in _SUMS),
     *(
-        msgspec.structs.replace(column, name=f"subtree_{column.name}", heading=column.title)
+        msgspec.structs.replace(
+            column,
+            name=f"subtree_{column.name}",
+            heading=column.title,
+            same_as=f"subtree_{column.same_as}" if column.same_as else "",
+        )
         for column in _SUMS
     ),
 )
