@@ -108,8 +108,8 @@ def test_spending_and_status_are_those_of_the_reader_in_python(tmp_path: Path) -
                     chance.choice(["self", "ci"]), reference=chance.choice([None, "7", "8"]))
                for n in range(60)]  # fmt: skip
     result = reported(Tasks(), events, tmp_path)
-    found = {row[0]: row[1:] for row in
-             table(result, "task", "status", "self_declared", "cost_amount", "cost_after")}  # fmt: skip
+    columns = ("task", "status", "self_declared", "cost_amount", "cost_after")
+    found = {row[0]: row[1:] for row in table(result, *columns)}
     assert found == {
         name: (
             account.status,
