@@ -12,10 +12,10 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from tokenmeter.errors import ConfigurationError
 from tokenmeter.meter import WAIT_S, Meter, configure
 from tokenmeter.notebook.session import Cell, Session
 from tokenmeter.prices.sources import GENAI_PRICES
@@ -87,7 +87,7 @@ class Extension:
             self._shell.run_cell(f"%%tokens {line}\n{cell}").raise_error()
             return None
         if line.strip():
-            raise ConfigurationError(
+            raise import_module("IPython.core.error").UsageError(
                 f"%tokens takes nothing; got {line.strip()!r}. To name a cell, write "
                 f"%%tokens {line.strip()} as its first line"
             )
@@ -138,9 +138,8 @@ class Extension:
             magics.pop("tokens", None)
 
     def _told(self) -> str:
-        prices = ", ".join(map(str, self._meter.settings.prices)) or (
-            "none; pip install 'tokenmeter[prices]' and load again"
-        )
+        said = {each.name: each.value for each in self._meter.settings.described()}
+        prices = said["prices"] or "none; pip install 'tokenmeter[prices]' and load again"
         return (
             f"tokenmeter: calls of every client are metered. %%tokens on a cell, %tokens for all. "
             f"Prices: {prices}"

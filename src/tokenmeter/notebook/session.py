@@ -21,6 +21,7 @@ SHOWN = 30
 """How many cells a view shows, the latest ones; a frame has all of them."""
 
 _REMEMBERED = 1_000
+_NONE = "no call so far"
 
 
 class Cell:
@@ -76,7 +77,7 @@ class Cell:
 
     def table(self) -> Table:
         """Give what it shows."""
-        return shown(self.spent, shortened(self.name or "tokens"), self.seconds)
+        return shown(self.spent, shortened(self.name or "tokens"), self.seconds, _NONE)
 
 
 class Session:
@@ -171,7 +172,7 @@ class Session:
         rows.append(("all", *spent(total, sum(cell.seconds for cell in cells))))
         earlier = len(cells) - len(latest)
         notes = (f"{earlier} earlier cells are in the sum and not shown",) if earlier else ()
-        table = Table("this session", ("cell", *COLUMNS), tuple(rows), (*notes, *hints(total)))
+        table = Table("this session", ("cell", *COLUMNS), tuple(rows), (*notes, *hints(total, _NONE)))
         return table.without_empty(*RARE)
 
     def __str__(self) -> str:

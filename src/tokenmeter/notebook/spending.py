@@ -71,18 +71,23 @@ def provenance(tally: Tally) -> str:
     return ", ".join(said)
 
 
-def hints(tally: Tally) -> tuple[str, ...]:
+UNSEEN = "no call was seen; tokenmeter.instrument() meters every client in the process"
+
+
+def hints(tally: Tally, unseen: str = UNSEEN) -> tuple[str, ...]:
     """Say what to do where there is nothing to see, or no money."""
     if not tally.attempts:
-        return ("no call was seen; tokenmeter.instrument() meters every client in the process",)
+        return (unseen,)
     if tally.unpriced and default().pricing is None:
         return ("no prices: tokenmeter.configure(prices='genai-prices') adds what calls cost",)
     return ()
 
 
-def shown(tally: Tally, title: str = "tokens", seconds: float | None = None) -> Table:
+def shown(
+    tally: Tally, title: str = "tokens", seconds: float | None = None, unseen: str = UNSEEN
+) -> Table:
     """Give the table of one tally."""
     named = dict(zip(COLUMNS, spent(tally, seconds), strict=True))
     if seconds is None:
         del named["seconds"]
-    return Table(title, tuple(named), (tuple(named.values()),), hints(tally)).without_empty(*RARE)
+    return Table(title, tuple(named), (tuple(named.values()),), hints(tally, unseen)).without_empty(*RARE)
