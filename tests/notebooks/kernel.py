@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,12 +109,10 @@ class Kernel:
         # ipykernel 7.4 sees a signal in a cell that awaits only when a message wakes its loop.
         self._client.kernel_info()
 
-    def restart(self) -> None:
-        """Restart it as the button does: everything in memory is gone."""
+    def restart(self, *, killed: bool) -> None:
+        """Restart it: as the button does, which interrupts it first, or after it was killed."""
         self._client.stop_channels()
-        self._manager.restart_kernel(now=True)
+        if killed:
+            self._manager.signal_kernel(signal.SIGKILL)
+        self._manager.restart_kernel(now=killed)
         self._connect()
-
-    def kill(self) -> None:
-        """Kill it as a machine does that runs out of memory."""
-        self._manager.signal_kernel(9)

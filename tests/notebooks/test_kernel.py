@@ -219,8 +219,9 @@ def test_a_cell_that_runs_again_is_another_run(
     assert is_complete(tmp_path, server)
 
 
+@pytest.mark.parametrize(("killed", "end"), [(True, "unfinished"), (False, "interrupted")])
 def test_a_restarted_kernel_goes_on_in_the_same_files(
-    kernel: Kernel, server: ModelServer, tmp_path: Path, first: str
+    kernel: Kernel, server: ModelServer, tmp_path: Path, first: str, killed: bool, end: str
 ) -> None:
     gate = Gate()
     cell = "with tokenmeter.experiment('v1') as run:\n    ask()"
@@ -228,18 +229,22 @@ def test_a_restarted_kernel_goes_on_in_the_same_files(
     server.script(Answer(gate=gate))
     kernel.send(cell)
     assert gate.wait_reached()
-    kernel.restart()
+    kernel.restart(killed=killed)
     gate.open()
     assert kernel.run(first).error is None
     kernel.run(cell)
-    statuses = [line["status"] for line in runs(tmp_path)]
-    assert statuses == ["unfinished", "completed", "unfinished", "unfinished", "completed"]
-    assert len({event.event_id for event in kept(tmp_path)}) == len(kept(tmp_path)) == 2
     seen = kernel.run("tokenmeter.experiments()").text
-    assert [line.split()[3] for line in seen.splitlines()[2:5]] == [
-        "completed", "unfinished", "completed"
-    ]  # fmt: skip
-    assert "unfinished: the run goes on, or its process was killed" in seen
+    assert [line.split()[3].rstrip(":") for line in seen.splitlines()[2:5]] == [
+        "completed",
+        end,
+        "completed",
+    ]
+    ids = {line["run_id"] for line in runs(tmp_path)}
+    lost = ["abandoned"] * (not killed)  # what a killed process had asked for is in no ledger
+    assert [event.status for event in kept(tmp_path)] == ["completed", *lost, "completed"]
+    assert {(event.tags or {})["experiment_run"] for event in kept(tmp_path)} <= ids
+    server.close()
+    assert (len(ids), len(server.account)) == (3, 3)
 
 
 # Loading and unloading
