@@ -1,4 +1,4 @@
-"""A real browser without a network: everything it asks for comes to a proxy here, and is refused."""
+"""A real browser without a network: all that it asks for comes to a proxy here, and is refused."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Browser:
                 note((urlsplit(self.path).hostname or self.path).partition(":")[0])
                 self.send_error(403)
 
-            do_GET = do_POST = do_CONNECT = do_HEAD = refuse
+            do_GET = do_POST = do_CONNECT = do_HEAD = refuse  # noqa: N815 (inherited names)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Stay silent."""
 
         self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), Refused)

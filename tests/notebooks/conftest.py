@@ -12,7 +12,6 @@ pytest.importorskip("nbclient", reason="the group `notebooks` is not installed")
 pytest.importorskip("ipykernel", reason="the group `notebooks` is not installed")
 
 from notebooks.kernel import Kernel
-
 from tokenmeter.testing import ModelServer
 
 FIRST = """

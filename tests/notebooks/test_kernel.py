@@ -53,7 +53,7 @@ def test_the_tokens_are_shown_below_the_value_of_the_cell(kernel: Kernel) -> Non
     assert shown.outputs[0]["text/plain"] == ANSWER
     title, head, row = shown.outputs[1]["text/plain"].splitlines()
     assert title == "first question"
-    assert head.split() == "calls input output cost seconds numbers are".split()
+    assert head.split() == ["calls", "input", "output", "cost", "seconds", "numbers", "are"]
     cost, currency, _, provenance = row.split()[3:]
     assert (tokens(row), cost, currency, provenance) == (
         ["1", "3", "4"], "0.0000475", "USD", "reported"
@@ -62,7 +62,9 @@ def test_the_tokens_are_shown_below_the_value_of_the_cell(kernel: Kernel) -> Non
 
 
 def test_a_cell_awaits_as_it_does_without_the_magic(kernel: Kernel) -> None:
-    cell = "%%tokens\nawait asyncio.gather(aask(), aask())\n(await aask()).choices[0].message.content"
+    cell = (
+        "%%tokens\nawait asyncio.gather(aask(), aask())\n(await aask()).choices[0].message.content"
+    )
     shown = kernel.run(cell)
     assert shown.outputs[0]["text/plain"] == ANSWER
     assert tokens(shown.text) == ["3", "9", "12"]
@@ -157,9 +159,7 @@ def test_an_interrupted_cell_loses_no_event_and_has_none_twice(
 ) -> None:
     gate = Gate()
     server.script(Answer(), Answer(gate=gate))
-    sent = kernel.send(
-        "%%tokens\nwith tokenmeter.experiment('held') as run:\n    ask()\n    ask()"
-    )
+    sent = kernel.send("%%tokens\nwith tokenmeter.experiment('held') as run:\n    ask()\n    ask()")
     assert gate.wait_reached()
     kernel.interrupt()
     shown = kernel.shown(sent)
@@ -220,7 +220,7 @@ def test_a_cell_that_runs_again_is_another_run(
 
 
 @pytest.mark.parametrize(("killed", "end"), [(True, "unfinished"), (False, "interrupted")])
-def test_a_restarted_kernel_goes_on_in_the_same_files(
+def test_a_restarted_kernel_goes_on_in_the_same_files(  # noqa: PLR0917
     kernel: Kernel, server: ModelServer, tmp_path: Path, first: str, killed: bool, end: str
 ) -> None:
     gate = Gate()

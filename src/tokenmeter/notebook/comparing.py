@@ -127,7 +127,7 @@ class Comparison(msgspec.Struct, frozen=True):
                 yield Figure("?")
             else:
                 texts = (_range(spread, group.runs), _difference(spreads[0], spread))
-                yield Figure("  ".join(filter(None, texts)), _bar(spread, longest))
+                yield Figure(" · ".join(filter(None, texts)), _bar(spread, longest))
 
     def _notes(self) -> Iterator[str]:
         for group in self.groups:

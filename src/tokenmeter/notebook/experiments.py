@@ -14,7 +14,7 @@ from tokenmeter.notebook.comparing import Comparison, compared
 from tokenmeter.notebook.frames import frame
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.spending import COLUMNS, RARE, spent
-from tokenmeter.notebook.tables import Cell, Table, bars, rounded, shortened
+from tokenmeter.notebook.tables import Cell, Figure, Table, bars, rounded, shortened
 from tokenmeter.tallies import COUNTED
 
 SHOWN = 50
@@ -69,10 +69,10 @@ class Experiments(msgspec.Struct, frozen=True):
         latest = self.runs[-SHOWN:]
         drawn = bars(_money(run) for run in latest)
         rows = tuple(
-            (*_said(run), *spent(run.spent, run.duration_s, bar), _scores(run))
+            (*_said(run), *spent(run.spent, run.duration_s, bar))
             for run, bar in zip(latest, drawn, strict=True)
         )
-        columns = ("began (UTC)", "experiment", "params", "status", *COLUMNS, "scores")
+        columns = ("began (UTC)", "experiment", "params", "scores", "status", *COLUMNS)
         table = Table("experiments", columns, rows, self._notes(len(self.runs) - len(latest)))
         return table.without_empty("params", "scores", *RARE)
 
@@ -111,8 +111,8 @@ def experiments(file: str | os.PathLike[str] | None = None) -> Experiments:
 def _said(run: Record) -> tuple[Cell, ...]:
     params = ", ".join(f"{key}={value}" for key, value in run.params.items())
     status = run.status if run.error_type is None else f"{run.status}: {run.error_type}"
-    began = f"{run.ts:%Y-%m-%d %H:%M:%S}"
-    return began, shortened(run.name), shortened(params), shortened(status)
+    began = f"{run.ts:%Y-%m-%d %H:%M}"
+    return Figure(began), shortened(run.name), shortened(params), _scores(run), shortened(status)
 
 
 def _scores(run: Record) -> str:

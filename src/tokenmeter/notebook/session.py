@@ -172,7 +172,9 @@ class Session:
         rows.append(("all", *spent(total, sum(cell.seconds for cell in cells))))
         earlier = len(cells) - len(latest)
         notes = (f"{earlier} earlier cells are in the sum and not shown",) if earlier else ()
-        table = Table("this session", ("cell", *COLUMNS), tuple(rows), (*notes, *hints(total, _NONE)))
+        table = Table(
+            "this session", ("cell", *COLUMNS), tuple(rows), (*notes, *hints(total, _NONE))
+        )
         return table.without_empty(*RARE)
 
     def __str__(self) -> str:

@@ -90,4 +90,6 @@ def shown(
     named = dict(zip(COLUMNS, spent(tally, seconds), strict=True))
     if seconds is None:
         del named["seconds"]
-    return Table(title, tuple(named), (tuple(named.values()),), hints(tally, unseen)).without_empty(*RARE)
+    return Table(title, tuple(named), (tuple(named.values()),), hints(tally, unseen)).without_empty(
+        *RARE
+    )

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
-BAR_PX = 120
+BAR_PX = 72
 _BLUE = "#4a90d9"
 _LONGEST = 60
+_TABLE = "border-collapse:collapse;margin:.2em 0;table-layout:auto"
+_CELL = "padding:.15em .4em"
 _LINE = "1px solid rgba(128,128,128,.35)"
 
 Number = int | float | Decimal
@@ -89,15 +91,22 @@ class Table(msgspec.Struct, frozen=True):
 
     def html(self) -> str:
         """Give it as HTML; what users wrote is escaped."""
-        head = "".join(_th(name, right=self._is_right(n)) for n, name in enumerate(self.columns))
-        body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in self.rows)
+        drawn = [self._has_bars(n) for n in range(len(self.columns))]
+        head = "".join(
+            _th(name, right=self._is_right(n), columns=1 + drawn[n])
+            for n, name in enumerate(self.columns)
+        )
+        body = "".join(f"<tr>{''.join(map(_td, row, drawn))}</tr>" for row in self.rows)
         notes = "".join(f"<div style='opacity:.75'>{_escaped(note)}</div>" for note in self.notes)
         return (
-            "<div style='font-size:90%;overflow-x:auto;margin:.3em 0'>"
+            "<div style='font-size:85%;overflow-x:auto;margin:.3em 0'>"
             f"<div><b>{_escaped(self.title)}</b></div>"
-            "<table style='border-collapse:collapse;margin:.2em 0'>"
+            f"<table style='{_TABLE}'>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}</div>"
         )
+
+    def _has_bars(self, n: int) -> bool:
+        return any(isinstance(row[n], Figure) and row[n].bar is not None for row in self.rows)
 
     def _is_right(self, n: int) -> bool:
         return any(isinstance(row[n], Figure) for row in self.rows)
@@ -150,7 +159,7 @@ def bar_svg(bar: Bar) -> str:
         shapes += f"<path d='{path}' fill='none' stroke='currentColor' stroke-width='1.5'/>"
     return (
         f"<svg width='{BAR_PX}' height='12' viewBox='0 0 {BAR_PX} 12' aria-hidden='true' "
-        f"style='vertical-align:middle'>"
+        f"style='vertical-align:middle;min-width:{BAR_PX}px'>"
         f"<rect width='{BAR_PX}' height='8' y='2' fill='#888' opacity='.2'/>{shapes}</svg>"
     )
 
@@ -168,19 +177,18 @@ def _escaped(text: str) -> str:
     return escape(printable(text))
 
 
-def _th(name: str, *, right: bool) -> str:
-    side = "right" if right else "left"
+def _th(name: str, *, right: bool, columns: int) -> str:
+    side, span = "right" if right else "left", f" colspan='{columns}'" if columns > 1 else ""
     return (
-        f"<th style='text-align:{side};padding:.15em .7em;border-bottom:{_LINE}'>"
-        f"{_escaped(name)}</th>"
+        f"<th{span} style='text-align:{side};{_CELL};border-bottom:{_LINE}'>{_escaped(name)}</th>"
     )
 
 
-def _td(cell: Cell) -> str:
+def _td(cell: Cell, drawn: bool) -> str:
+    """Give a cell, and one for its bar before it where the column has bars."""
     if isinstance(cell, str):
-        return f"<td style='text-align:left;padding:.15em .7em'>{_escaped(cell)}</td>"
-    drawn = "" if cell.bar is None else f" {bar_svg(cell.bar)}"
-    return (
-        "<td style='text-align:right;padding:.15em .7em;white-space:nowrap'>"
-        f"{_escaped(cell.text)}{drawn}</td>"
-    )
+        return f"<td style='text-align:left;{_CELL}'>{_escaped(cell)}</td>"
+    bar = "" if cell.bar is None else bar_svg(cell.bar)
+    before = f"<td style='padding:.15em 0 .15em .4em'>{bar}</td>" if drawn else ""
+    style = f"text-align:right;white-space:nowrap;{_CELL}"
+    return f"{before}<td style='{style}'>{_escaped(cell.text)}</td>"
