@@ -116,7 +116,7 @@ def _said(run: Record) -> tuple[Cell, ...]:
 
 
 def _scores(run: Record) -> str:
-    return ", ".join(f"{key}: {rounded(score)}" for key, score in run.scores.items())
+    return ", ".join(f"{key}={rounded(score)}" for key, score in run.scores.items())
 
 
 def _money(run: Record) -> float | None:
