@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("nbclient", reason="the group `notebooks` is not installed")
-pytest.importorskip("ipykernel", reason="the group `notebooks` is not installed")
-
-from notebooks.kernel import Kernel
 from tokenmeter.testing import ModelServer
+
+if TYPE_CHECKING:  # where the group is not installed the tests are skipped, each file by itself
+    from notebooks.kernel import Kernel
 
 FIRST = """
 import asyncio, os, tokenmeter
@@ -45,6 +45,8 @@ def first(server: ModelServer, tmp_path: Path) -> str:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """Give a kernel for all tests of a file, because the beginning of one takes seconds."""
+    from notebooks.kernel import Kernel
+
     with Kernel(tmp_path_factory.mktemp("kernel")) as kernel:
         yield kernel
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from notebooks.browser import CHROMIUM, Browser
+
+nbformat = pytest.importorskip("nbformat", reason="the group `notebooks` is not installed")
+nbclient = pytest.importorskip("nbclient", reason="the group `notebooks` is not installed")
+pytest.importorskip("ipykernel", reason="the group `notebooks` is not installed")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BOOKS = ["first_cost.ipynb", "compare_prompts.ipynb"]
@@ -29,7 +31,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def _executed(name: str, folder: Path) -> Any:
     book = nbformat.read(EXAMPLES / name, as_version=4)
-    return NotebookClient(
+    return nbclient.NotebookClient(
         book, timeout=120, resources={"metadata": {"path": str(folder)}}
     ).execute()
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from notebooks.kernel import Kernel
 from tokenmeter import UsageEvent
 from tokenmeter.ledger import Ledger
 from tokenmeter.testing import Answer, Gate, ModelServer
+
+pytest.importorskip("ipykernel", reason="the group `notebooks` is not installed")
+
+from notebooks.kernel import Kernel
 
 ASKED = 'ask("good morning").choices[0].message.content'
 ANSWER = "'You said: good morning'"

@@ -64,11 +64,11 @@ class Table(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     def without_empty(self, *names: str) -> Table:
-        """Give it without those of some columns in which there is nothing or only zeros."""
+        """Give it without those of some columns that say of no row that there is anything."""
         kept = [
             n
             for n, name in enumerate(self.columns)
-            if name not in names or {_text(row[n]) for row in self.rows} - {"", "0"}
+            if name not in names or {_text(row[n]) for row in self.rows} - {"", "0", "?"}
         ]
         rows = tuple(tuple(row[n] for n in kept) for row in self.rows)
         return msgspec.structs.replace(
@@ -106,7 +106,8 @@ class Table(msgspec.Struct, frozen=True):
         )
 
     def _has_bars(self, n: int) -> bool:
-        return any(isinstance(row[n], Figure) and row[n].bar is not None for row in self.rows)
+        cells = [row[n] for row in self.rows]
+        return any(isinstance(cell, Figure) and cell.bar is not None for cell in cells)
 
     def _is_right(self, n: int) -> bool:
         return any(isinstance(row[n], Figure) for row in self.rows)
