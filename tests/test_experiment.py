@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -130,6 +131,35 @@ def test_an_exception_ends_a_run_and_goes_on(raised: BaseException, status: str)
     kept = lines()[-1]
     assert (kept["status"], kept["error_type"], kept["calls"]) == (status, type(raised).__name__, 1)
     assert "secret" not in Path(FILE).read_text()
+
+
+def test_what_ends_after_the_block_is_kept_as_well() -> None:
+    async def late(gate: asyncio.Event) -> None:
+        await gate.wait()
+        ask()
+
+    async def block() -> None:
+        gate = asyncio.Event()
+        with tokenmeter.experiment("v1"):
+            task = asyncio.create_task(late(gate))
+        assert [run.calls for run in tokenmeter.experiments()] == [0]
+        gate.set()
+        await task
+
+    asyncio.run(block())
+    assert [(run.calls, run.status) for run in tokenmeter.experiments()] == [(1, "completed")]
+
+
+def test_a_forked_child_leaves_the_run_to_its_parent() -> None:
+    with tokenmeter.experiment("v1") as run:
+        ask()
+        child = os.fork()
+        if not child:
+            run.__exit__(None, None, None)
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert [line["status"] for line in lines()] == ["unfinished", "completed"]
+    assert lines()[-1]["calls"] == 1
 
 
 def test_a_score_is_kept_whether_it_is_said_inside_or_later() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from tokenmeter.attribution import attribute, current, is_text, lay, lift
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import HOST, timestamp
+from tokenmeter.event import HOST, UsageEvent, timestamp
 from tokenmeter.meter import WAIT_S, default
 from tokenmeter.notebook import records
 from tokenmeter.notebook.records import Plain, Record, RunStatus
@@ -25,6 +26,7 @@ from tokenmeter.notebook.spending import shown
 from tokenmeter.notebook.tables import Table, rounded, shortened
 from tokenmeter.status import ABANDONED, end_by
 from tokenmeter.tallies import Tally
+from tokenmeter.watching import watching
 
 RUN_TAG = "experiment_run"
 
@@ -51,6 +53,7 @@ class Run:
         self._record: Record | None = None
         self._ended = False
         self._began_s = 0.0
+        self._lock = threading.Lock()
         self._inside = contextlib.ExitStack()
 
     @property
@@ -101,6 +104,7 @@ class Run:
         lay(attribute(experiment=self.name, experiment_run=record.run_id), self)
         self._inside.callback(lift, self)
         self.spent = self._inside.enter_context(self._meter.tally(self._timeout))
+        self._inside.enter_context(watching(self._heard))  # after the tally, so that it has it
         return self
 
     def __exit__(
@@ -118,8 +122,13 @@ class Run:
             self._inside.close()  # which waits for what is pending
         finally:
             if self._record is not None:
-                self._record = self._record.ended(status, error_type, duration_s, self.spent)
-                self._ended = True
+                self._record = replace(
+                    self._record,
+                    status=status,
+                    error_type=error_type,
+                    duration_s=round(duration_s, 6),
+                )
+            self._ended = True
             self._keep()
 
     def score(self, **scores: float) -> Self:
@@ -138,12 +147,19 @@ class Run:
             self._keep()
         return self
 
+    def _heard(self, _event: UsageEvent) -> None:
+        """Keep what ends after the block: a task that goes on, an estimate that took long."""
+        if self._ended:
+            self._keep()
+
     def _keep(self) -> None:
         """Write it as it is now; a full disk harms nobody's block, and is counted by the guard."""
-        if self._record is None:
-            return
-        self._record = replace(self._record, scores=dict(self.scores))
-        self._meter.guard.run("the file of experiments", records.append, self._record, self.file)
+        with self._lock:
+            if self._record is None or self._record.pid != self._meter.pid:
+                return  # in a forked child: the run is the parent's
+            self._record = self._record.counting(self.spent, self.scores)
+            place = "the file of experiments"
+            self._meter.guard.run(place, records.append, self._record, self.file)
 
     def table(self) -> Table:
         """Give what it shows."""

@@ -94,23 +94,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tally.costs.update(self.costs)
         return tally
 
-    def ended(
-        self,
-        status: RunStatus,
-        error_type: str | None,
-        duration_s: float,
-        spent: Tally,
-    ) -> Self:
-        """Give it with its end."""
+    def counting(self, spent: Tally, scores: Mapping[str, float]) -> Self:
+        """Give it with what it used and what came out of it."""
         counts: dict[str, Any] = {name: getattr(spent, name) for name in COUNTED}
-        return msgspec.structs.replace(
-            self,
-            status=status,
-            error_type=error_type,
-            duration_s=round(duration_s, 6),
-            costs=dict(spent.costs),
-            **counts,
-        )
+        return msgspec.structs.replace(self, costs=dict(spent.costs), scores=dict(scores), **counts)
 
 
 class Read(NamedTuple):
