@@ -150,6 +150,18 @@ def test_what_ends_after_the_block_is_kept_as_well() -> None:
     assert [(run.calls, run.status) for run in tokenmeter.experiments()] == [(1, "completed")]
 
 
+def test_where_metering_is_switched_off_nothing_is_known_rather_than_zero() -> None:
+    tokenmeter.configure().disable()
+    with tokenmeter.experiment("v1") as run:
+        ask()
+    (kept,) = tokenmeter.experiments()
+    assert (kept.status, kept.calls, kept.costs, kept.spent) == ("completed", None, None, None)
+    assert "metering was switched off" in str(run)
+    compared = tokenmeter.experiments().compare()
+    assert compared.measures == ("seconds",)
+    assert "v1: 1 run of 1 while metering was switched off" in str(compared)
+
+
 def test_a_forked_child_leaves_the_run_to_its_parent() -> None:
     with tokenmeter.experiment("v1") as run:
         ask()

@@ -211,6 +211,7 @@ def _group(name: str, runs: Sequence[Record], currencies: Sequence[str]) -> Grou
         for measure, value in _measured(run, currencies).items():
             values.setdefault(measure, []).append(value)
     inexact = {what: sum(bool(getattr(run, what)) for run in done) for what in _INEXACT}
+    inexact["unmetered"] = sum(run.costs is None for run in done)
     spreads = {measure: Spread.of(each) for measure, each in values.items()}
     return Group(name, len(done), left_out, {k: n for k, n in inexact.items() if n}, spreads)
 
@@ -221,6 +222,8 @@ _INEXACT = {
     "unknown": "with calls of unknown tokens, whose tokens and money are not compared",
     "unpriced": "with calls that have no price, whose money is not compared",
 }
+
+_UNMETERED = "while metering was switched off, of whose calls nothing is known"
 
 
 def _measured(run: Record, currencies: Sequence[str]) -> dict[str, Number]:
@@ -250,7 +253,7 @@ def _remarks(group: Group) -> Iterator[str]:
         others = ", ".join(f"{n} {status}" for status, n in group.left_out.items())
         yield f"{name}: not compared are runs that did not complete ({others})"
     for what, n in group.inexact.items():
-        yield f"{name}: {_many(n)} of {group.runs} {_INEXACT[what]}"
+        yield f"{name}: {_many(n)} of {group.runs} {_INEXACT.get(what, _UNMETERED)}"
 
 
 def _many(runs: int) -> str:

@@ -22,7 +22,7 @@ from tokenmeter.event import HOST, UsageEvent, timestamp
 from tokenmeter.meter import WAIT_S, default
 from tokenmeter.notebook import records
 from tokenmeter.notebook.records import Plain, Record, RunStatus
-from tokenmeter.notebook.spending import shown
+from tokenmeter.notebook.spending import UNSEEN, shown
 from tokenmeter.notebook.tables import Table, rounded, shortened
 from tokenmeter.status import ABANDONED, end_by
 from tokenmeter.tallies import Tally
@@ -52,6 +52,7 @@ class Run:
         self._meter = default()
         self._record: Record | None = None
         self._ended = False
+        self._metered = True
         self._began_s = 0.0
         self._lock = threading.Lock()
         self._inside = contextlib.ExitStack()
@@ -101,6 +102,7 @@ class Run:
         )
         records.begun(record, self.file)
         self._record, self._began_s = record, self._meter.timer_s()
+        self._metered = self._meter.is_enabled
         lay(attribute(experiment=self.name, experiment_run=record.run_id), self)
         self._inside.callback(lift, self)
         self.spent = self._inside.enter_context(self._meter.tally(self._timeout))
@@ -157,7 +159,8 @@ class Run:
         with self._lock:
             if self._record is None or self._record.pid != self._meter.pid:
                 return  # in a forked child: the run is the parent's
-            self._record = self._record.counting(self.spent, self.scores)
+            spent = self.spent if self._metered else None
+            self._record = self._record.counting(spent, self.scores)
             place = "the file of experiments"
             self._meter.guard.run(place, records.append, self._record, self.file)
 
@@ -166,7 +169,8 @@ class Run:
         said = [f"{key} = {value}" for key, value in self.params.items()]
         said += [f"{key}: {rounded(score)}" for key, score in self.scores.items()]
         title = f"experiment {shortened(self.name)}, {self.status}"
-        table = shown(self.spent, title, self.duration_s)
+        unseen = UNSEEN if self._metered else "metering was switched off: nothing is known of it"
+        table = shown(self.spent, title, self.duration_s, unseen)
         return replace(table, notes=(*filter(None, [", ".join(said)]), *table.notes, _kept(self)))
 
     def __str__(self) -> str:

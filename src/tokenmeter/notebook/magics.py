@@ -140,6 +140,8 @@ class Extension:
     def _told(self) -> str:
         said = {each.name: each.value for each in self._meter.settings.described()}
         prices = said["prices"] or "none; pip install 'tokenmeter[prices]' and load again"
+        if not self._meter.is_enabled:
+            return "tokenmeter: metering is switched off (TOKENMETER_DISABLED, or meter.disable())"
         return (
             f"tokenmeter: calls of every client are metered. %%tokens on a cell, %tokens for all. "
             f"Prices: {prices}"

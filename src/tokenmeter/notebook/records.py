@@ -94,8 +94,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tally.costs.update(self.costs)
         return tally
 
-    def counting(self, spent: Tally, scores: Mapping[str, float]) -> Self:
-        """Give it with what it used and what came out of it."""
+    def counting(self, spent: Tally | None, scores: Mapping[str, float]) -> Self:
+        """Give it with what it used, if anybody knows, and what came out of it."""
+        if spent is None:
+            return msgspec.structs.replace(self, scores=dict(scores))
         counts: dict[str, Any] = {name: getattr(spent, name) for name in COUNTED}
         return msgspec.structs.replace(self, costs=dict(spent.costs), scores=dict(scores), **counts)
 
