@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from tokenmeter.meter import unwrap as unwrap
     from tokenmeter.meter import wrap as wrap
     from tokenmeter.metering import metered as metered
+    from tokenmeter.notebook.experiment import experiment as experiment
+    from tokenmeter.notebook.experiments import experiments as experiments
+    from tokenmeter.notebook.magics import load_ipython_extension as load_ipython_extension
+    from tokenmeter.notebook.magics import unload_ipython_extension as unload_ipython_extension
+    from tokenmeter.notebook.progress import progress as progress
     from tokenmeter.outcomes import outcome as outcome
     from tokenmeter.outcomes import task as task
     from tokenmeter.propagation import ContextExecutor as ContextExecutor
@@ -84,6 +89,10 @@ _HOMES = {
         "wrap",
     ),
     "metering": ("metered",),
+    "notebook.experiment": ("experiment",),
+    "notebook.experiments": ("experiments",),
+    "notebook.magics": ("load_ipython_extension", "unload_ipython_extension"),
+    "notebook.progress": ("progress",),
     "outcomes": ("outcome", "task"),
     "propagation": ("ContextExecutor", "propagate"),
     "tallies": ("Tally",),

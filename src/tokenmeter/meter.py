@@ -399,6 +399,11 @@ class Meter:
         self.settings = self.settings.without_exporters()
         return self._end(sinks, max(0.0, deadline - time.monotonic())) and done
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it meters, rather than having everything pass through."""
+        return self._enabled
+
     def disable(self) -> None:
         """Pass everything through until `enable`; configuring changes nothing about that."""
         self._disabled, self._enabled = True, False

@@ -162,6 +162,11 @@ class Tally:
         line = f"{calls}, {self.input_tokens} input + {self.output_tokens} output tokens"
         if self.costs:
             line += f", {money(self.costs)}"
+        said = self.remarks()
+        return f"{line} ({', '.join(said)})" if said else line
+
+    def remarks(self) -> list[str]:
+        """Say, a phrase each, how many attempts are not simply completed, reported and priced."""
         notes = {
             "retried": self.attempts - self.calls,
             "failed": self.failed,
@@ -171,11 +176,16 @@ class Tally:
             "with estimated tokens": self.estimated,
             "without a price": self.unpriced if self.costs else 0,
         }
-        said = [f"{n} {what}" for what, n in notes.items() if n]
-        return f"{line} ({', '.join(said)})" if said else line
+        return [f"{n} {what}" for what, n in notes.items() if n]
 
     def __repr__(self) -> str:
         return f"<Tally: {self}>"
+
+    def _repr_html_(self) -> str:
+        """Give it to a notebook: a table without script or style of others."""
+        from tokenmeter.notebook.spending import shown
+
+        return shown(self).html()
 
 
 Key = tuple[str | None, str | None, str | None]
