@@ -13,6 +13,7 @@ from datetime import datetime, time, timedelta
 import msgspec
 
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.reports import running
 from tokenmeter.reports.columns import date, keys, text
 from tokenmeter.reports.grouping import IS_TOTAL
 from tokenmeter.reports.measures import COUNTABLE
@@ -62,6 +63,9 @@ class Adoption(msgspec.Struct, frozen=True):
             )
         if not 1 <= self.days <= 7:
             raise ConfigurationError(f"a week has 1 to 7 days of use; got {self.days!r}")
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenmeter.reports import running
 from tokenmeter.reports.grouping import grouped, grouped_columns, ordered, totalled
 from tokenmeter.reports.measures import COUNTABLE, UNATTRIBUTED, Measure, count, has, unpriced
 from tokenmeter.reports.relations import Query
@@ -27,6 +28,9 @@ class Coverage(msgspec.Struct, frozen=True):
     """
 
     by: tuple[str, ...] = ("service", "provider", "operation")
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tokenmeter.reports import running
 from tokenmeter.reports.columns import keys
 from tokenmeter.reports.grouping import IS_TOTAL, totalled
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
@@ -72,6 +73,9 @@ class Leaderboard(msgspec.Struct, frozen=True):
     named: float = 0.8
     unclaimed: float = 0.2
     unpriced: float = 1.0
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import Engine
+from tokenmeter.reports.engines.duckdb import opened
 from tokenmeter.reports.facts import facts_of, facts_query
 from tokenmeter.reports.portable import translated
 from tokenmeter.reports.relations import Query
@@ -49,17 +50,28 @@ def sql(
 
 
 def run(
-    report: Report, engine: Engine, scope: Scope | None = None, *, now: datetime | None = None
+    report: Report, source: object, scope: Scope | None = None, *, now: datetime | None = None
 ) -> Result:
     """Run a report.
 
     Args:
         report: Which report.
-        engine: What runs it, over which events.
+        source: Over what: a ledger, Parquet, a pattern, a folder, or a list of them; a frame; or
+            an engine that is open, of `tokenmeter.reports.engines`.
         scope: What it is about; everything, where it does not say.
         now: The time of the reader's clock, from which events that are ahead of it are told.
+
+    Raises:
+        ConfigurationError: There is no such file or column, or it cannot be read.
+        MissingExtraError: DuckDB is not installed.
     """
-    scope = scope or Scope()
+    if isinstance(source, Engine):
+        return _run(report, source, scope or Scope(), now)
+    with opened(source) as engine:
+        return _run(report, engine, scope or Scope(), now)
+
+
+def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> Result:
     if scope.currency is None:
         scope = _in_currency(scope, _currency(engine, scope))
     facts = facts_of(_ask(engine, facts_query(scope, now or datetime.now(UTC)), scope))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tokenmeter.reports import running
 from tokenmeter.reports.columns import keys
 from tokenmeter.reports.grouping import IS_TOTAL, ordered, topped, totalled
 from tokenmeter.reports.intervals import Interval, Sums, of_mean, of_ratio
@@ -50,6 +51,9 @@ class Tasks(msgspec.Struct, frozen=True):
 
     by: tuple[str, ...] = ("task",)
     top: int | None = None
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:

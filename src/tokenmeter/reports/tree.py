@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tokenmeter.reports import running
 from tokenmeter.reports.columns import only
 from tokenmeter.reports.grouping import added
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
@@ -55,6 +56,9 @@ class Tree(msgspec.Struct, frozen=True):
     """
 
     runs: bool = False
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tokenmeter.reports import running
 from tokenmeter.reports.grouping import (
     grouped,
     grouped_columns,
@@ -34,6 +35,9 @@ class Usage(msgspec.Struct, frozen=True):
 
     by: tuple[str, ...] = ("user", "task", "model")
     top: int | None = None
+
+    run = running.run
+    sql = running.sql
 
     @property
     def name(self) -> str:
