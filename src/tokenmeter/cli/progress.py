@@ -15,14 +15,17 @@ _POLL_S = 0.1
 
 
 @contextmanager
-def shown(what: str) -> Generator[Watch | None]:
-    """Have what shows how far work is on the terminal of stderr; ``None`` where that is none.
+def shown(what: str) -> Generator[Watch]:
+    """Have what runs work, so that Ctrl-C stops it, and shows how far it is where somebody looks.
+
+    That is where stderr is a terminal. Elsewhere work is in a thread, too: DuckDB does not see
+    Ctrl-C in the main thread, or ends with an error of its own (2.0, tried 2026-11-23).
 
     Raises:
         MissingExtraError: rich is not installed.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield lambda work, done, stop: watched(work, done, stop, lambda _: None)
         return
     try:
         from rich.console import Console
@@ -30,7 +33,9 @@ def shown(what: str) -> Generator[Watch | None]:
     except ImportError as missing:
         raise MissingExtraError("rich", "cli") from missing
     looks = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*looks, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *looks, console=Console(stderr=True), transient=True, redirect_stdout=False
+    ) as progress:
         bar = progress.add_task(what, total=None)
 
         def say(percent: float) -> None:

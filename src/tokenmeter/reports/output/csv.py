@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from tokenmeter.reports.output.json import exact
 from tokenmeter.reports.values import Result, Value
@@ -19,9 +19,18 @@ def write(result: Result, out: TextIO) -> None:
     A text that a spreadsheet would run as a formula has a ``'`` before it, and so has one that
     begins with that mark: take one away, and it is exact again. Numbers are as they are.
     """
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(_Lines(out))
     writer.writerow(_field(column.name) for column in result.columns)
     writer.writerows(map(_field, row) for row in result.rows)
+
+
+class _Lines(NamedTuple):
+    r"""Ends rows with ``\n`` alone; told to do so, `csv` leaves a ``\r`` in a name unquoted."""
+
+    out: TextIO
+
+    def write(self, row: str) -> int:
+        return self.out.write(row.removesuffix("\r\n") + "\n")
 
 
 def _field(value: Value) -> Value:
