@@ -159,6 +159,7 @@ class Adoption(msgspec.Struct, frozen=True):
             total=None,
             names=2,
             chart="active_share",
+            aim=self.target,
             notes=(*result.notes, *self._notes(result)),
         )
 

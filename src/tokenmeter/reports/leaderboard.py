@@ -33,9 +33,9 @@ _FIGURES: tuple[Column, ...] = (
 )
 
 _PLACES: tuple[Column, ...] = (
-    Column("place_by_accepted", "count", "place: accepted"),
-    Column("place_by_cost", "count", "place: cost"),
-    Column("cost_per_accepted", "money", "per accepted"),
+    Column("place_by_accepted", "count", is_optional=True, heading="place: accepted"),
+    Column("place_by_cost", "count", is_optional=True, heading="place: cost"),
+    Column("cost_per_accepted", "money", "per accepted", is_optional=True),
     Column("without_place", "name", "no place because", is_quiet=True),
 )
 

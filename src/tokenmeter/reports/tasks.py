@@ -19,12 +19,12 @@ from tokenmeter.reports.values import Column, Result, Row, Value
 _SMALLEST = Decimal("1e-9")
 
 RATIOS: tuple[Column, ...] = (
-    Column("cost_per_task", "money", "per task"),
-    Column("cost_per_task_low", "money", "from", is_quiet=True),
-    Column("cost_per_task_high", "money", "to", is_quiet=True),
-    Column("cost_per_accepted", "money", "per accepted"),
-    Column("cost_per_accepted_low", "money", "from", is_quiet=True),
-    Column("cost_per_accepted_high", "money", "to", is_quiet=True),
+    Column("cost_per_task", "money", "per task", is_optional=True),
+    Column("cost_per_task_low", "money", "from", is_quiet=True, is_optional=True),
+    Column("cost_per_task_high", "money", "to", is_quiet=True, is_optional=True),
+    Column("cost_per_accepted", "money", "per accepted", is_optional=True),
+    Column("cost_per_accepted_low", "money", "from", is_quiet=True, is_optional=True),
+    Column("cost_per_accepted_high", "money", "to", is_quiet=True, is_optional=True),
 )
 
 

@@ -33,6 +33,8 @@ class Column(msgspec.Struct, frozen=True):
         heading: What stands above it in a table for people.
         is_quiet: Whether such a table may leave it out where it is zero or unknown everywhere.
         is_detail: Whether such a table always leaves it out.
+        is_optional: Whether no value means that there is nothing to say, and not that a sum is
+            unknown.
         same_as: The name of another column; where both are equal in each row, such a table leaves
             this one out.
     """
@@ -42,6 +44,7 @@ class Column(msgspec.Struct, frozen=True):
     heading: str = ""
     is_quiet: bool = False
     is_detail: bool = False
+    is_optional: bool = False
     same_as: str = ""
 
     @property
@@ -157,6 +160,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         only: Values that calls had to have, by the name of a column.
         chart: The column that a page has a chart of; empty: the first of money, or else the first
             count, and tokens by kind; ``None``: it has no chart, because one would rank people.
+        aim: What the charted column is to come to, where there is a target.
         before: What it is compared with, where it is.
     """
 
@@ -176,6 +180,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     names: int = 1
     only: Mapping[str, str] = {}
     chart: str | None = ""
+    aim: float | None = None
     before: Result | None = None
 
     def column(self, name: str) -> tuple[Value, ...]:

@@ -86,7 +86,7 @@ def _nothing(column: Column, is_name: bool) -> str:
         return NOBODY
     if column.kind in TEXTS:
         return ""
-    return UNKNOWN if column.kind in _ADDED else NOTHING
+    return UNKNOWN if column.kind in _ADDED and not column.is_optional else NOTHING
 
 
 def _total(result: Result, at: int, say: Callable[[Value], str]) -> str:
@@ -98,7 +98,8 @@ def _total(result: Result, at: int, say: Callable[[Value], str]) -> str:
     if value is not None:
         return say(value)
     # A sum that nobody knows is said; what has no total at all has none.
-    is_sum = result.columns[at].kind in _ADDED
+    column = result.columns[at]
+    is_sum = column.kind in _ADDED and not column.is_optional
     is_unknown = bool(result.rows) and all(row[at] is None for row in result.rows)
     return UNKNOWN if is_sum and is_unknown else ""
 

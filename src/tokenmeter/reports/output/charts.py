@@ -173,6 +173,44 @@ def columns(figure: Figure) -> str:
     return _svg(figure, _HEIGHT, parts)
 
 
+def lines(figure: Figure) -> str:
+    """Draw a line for each series over time, of what cannot be stacked; marks are a dashed one."""
+    days = [date.fromisoformat(label).toordinal() for label in figure.labels]
+    apart = min((b - a for a, b in pairwise(days)), default=1)
+    known = [value for one in (*figure.series, Series("", figure.marks)) for value in one.values]
+    steps = ticks(max((value for value in known if value is not None), default=0), 4)
+    left = max(_pixels(figure.axis(step)) for step in steps) + 12
+    day, scale = (WIDTH - left) / (days[-1] - days[0] + apart), (_BASE - _TOP) / steps[-1]
+    places = [left + (at - days[0] + apart / 2) * day for at in days]
+    parts = [*_horizontal_grid(figure, steps, left, scale), *_dates(days, apart, left, day)]
+    if figure.marks:
+        y = _BASE - (figure.marks[0] or 0) * scale
+        parts.append(
+            f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{WIDTH}" y2="{y:.1f}" '
+            f'stroke="currentColor" stroke-dasharray="6 4"/>'
+        )
+    for index, one in enumerate(figure.series):
+        parts += _track(figure, one, index, places, scale)
+    return _svg(figure, _HEIGHT, parts)
+
+
+def _track(
+    figure: Figure, one: Series, index: int, places: Sequence[float], scale: float
+) -> Iterator[str]:
+    points = [
+        (x, _BASE - value * scale, value)
+        for x, value in zip(places, one.values, strict=True)
+        if value is not None
+    ]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
+    colour = COLOURS[index]
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    for x, y, value in points:
+        told = escape(f"{one.name} {figure.say(value)}")
+        dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}">'
+        yield f"{dot}<title>{told}</title></circle>"
+
+
 def _column(figure: Figure, at: int, x: float, wide: float, scale: float) -> Iterator[str]:
     gap = max(min(wide * 0.2, 8), wide - _WIDEST)
     y = float(_BASE)

@@ -38,7 +38,15 @@ def figures(result: Result) -> Iterator[tuple[Figure, str]]:
 
 
 def _drawn(figure: Figure, result: Result) -> tuple[Figure, str]:
-    return figure, (charts.columns if _is_over_time(result) else charts.bars)(figure)
+    if not _is_over_time(result):
+        return figure, charts.bars(figure)
+    at = _charted(result)
+    is_sum = at is None or _adds_up(result.columns[at])
+    return figure, (charts.columns if is_sum else charts.lines)(figure)
+
+
+def _adds_up(column: Column) -> bool:
+    return column.kind in ("count", "money")
 
 
 def _charted(result: Result) -> int | None:
@@ -92,7 +100,8 @@ def _days(result: Result, at: int) -> Figure:
     labels = _dates(result)
     by = _by_colour(result, at) if result.names > 1 else {"": result.rows}
     series = [Series(name, _over(rows, labels, [at])) for name, rows in by.items()]
-    return Figure(title, labels, series, _sayer(result, at), _axis(result.columns[at]))
+    marks = [result.aim] * len(labels) if result.aim is not None else ()
+    return Figure(title, labels, series, _sayer(result, at), _axis(result.columns[at]), marks)
 
 
 def _dates(result: Result) -> list[str]:
@@ -117,7 +126,7 @@ def _by_colour(result: Result, at: int) -> dict[str, Sequence[Row]]:
     order = sorted(groups, key=lambda name: -sum(_number(row[at]) or 0 for row in groups[name]))
     shown, rest = order[:MOST_COLOURS], order[MOST_COLOURS:]
     found: dict[str, Sequence[Row]] = {name: groups[name] for name in shown}
-    if rest:
+    if rest and _adds_up(result.columns[at]):
         found[f"({len(rest)} more)"] = [row for name in rest for row in groups[name]]
     return found
 
@@ -185,6 +194,8 @@ def _sayer(result: Result, at: int) -> Callable[[float], str]:
         totals = [] if result.total is None else [result.total[at]]
         places = money_places([*totals, *(row[at] for row in result.rows)])
         return lambda value: money(Decimal(repr(value)), places)
+    if kind == "share":
+        return lambda value: f"{100 * value:.0f} %"
     return _whole if kind == "count" else number
 
 

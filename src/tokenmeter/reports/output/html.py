@@ -94,7 +94,7 @@ def _parts(result: Result, heading: str) -> Iterator[str]:
     yield from _warnings(result)
     yield f'<dl class="tm-sums">{"".join(_sums(result))}</dl>\n'
     for figure, drawing in figures(result):
-        key = legend(figure, "before")
+        key = legend(figure, "before" if result.aim is None else "target")
         yield f"<figure><figcaption>{escape(figure.title)}</figcaption>{key}{drawing}</figure>\n"
     yield from _table(result)
     yield _facts(result)
