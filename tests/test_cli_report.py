@@ -136,7 +136,17 @@ def test_markdown_escapes_pipes_and_ends_with_the_total(
 ) -> None:
     shown = report(capsys, ledger, "--by", "user", "--format", "markdown").splitlines()
     totals = ["3", "4", "1", "1,005", "600", "207", "50", "1"]
-    heads = ["user", "calls", "attempts", "failed", "input", "cached", "output", "reasoning", "unknown"]
+    heads = [
+        "user",
+        "calls",
+        "attempts",
+        "failed",
+        "input",
+        "cached",
+        "output",
+        "reasoning",
+        "unknown",
+    ]
     assert shown[4:10] == [
         f"| {' | '.join(heads)} | p50 s | p95 s |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
