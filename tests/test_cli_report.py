@@ -383,7 +383,7 @@ def test_a_number_of_rows_is_one(ledger: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main(["report", ledger, f"--top={top}"])
     assert ended.value.code == 2
-    assert "is no number of rows" in capsys.readouterr().err
+    assert "is no whole number from 1" in capsys.readouterr().err
 
 
 def test_every_example_of_the_help_is_a_command_that_runs(

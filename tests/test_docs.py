@@ -126,4 +126,6 @@ def _commands(program: str) -> list[str]:
 
 
 def _words(table: str) -> list[list[str]]:
-    return [line.split() for line in table.splitlines() if line.split()]
+    """Give the words of each line; of a day and of seconds, which are of this run, their kind."""
+    lines = re.sub(r"\d+\.\d+(?! %)", "seconds", re.sub(r"\d{4}-\d\d-\d\d", "day", table))
+    return [line.split() for line in lines.splitlines() if line.split()]

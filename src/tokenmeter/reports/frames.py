@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.near import meant
-from tokenmeter.reports.values import Result
+from tokenmeter.reports.values import Result, cast
 
 Backend = Literal["pandas", "polars", "pyarrow"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -25,7 +25,13 @@ def frame(result: Result, backend: Backend) -> Any:
         import narwhals as nw
     except ImportError as missing:
         raise MissingExtraError("narwhals", "report") from missing
-    columns = {column.name: list(result.column(column.name)) for column in result.columns}
+    # Through `cast`, because some libraries want amounts of one column to have equally many digits.
+    columns = {
+        column.name: [cast(value, column.kind) for value in result.column(column.name)]
+        if column.kind == "money"
+        else list(result.column(column.name))
+        for column in result.columns
+    }
     try:
         return nw.from_dict(columns, backend=backend).to_native()
     except ImportError as missing:
