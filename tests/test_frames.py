@@ -11,8 +11,8 @@ import pytest
 
 from reported import result
 from tokenmeter import ConfigurationError
+from tokenmeter.frames import BACKENDS
 from tokenmeter.reports.engines.duckdb import opened
-from tokenmeter.reports.frames import BACKENDS
 from tokenmeter.reports.running import run
 from tokenmeter.reports.usage import Usage
 from tokenmeter.reports.values import Result

@@ -82,8 +82,8 @@ ROOMS = [
      "watching", "baggage", "propagation", "who", "unattributed", "pseudonyms"},
     {"meter", "metering", "boundaries", "outcomes", "settings", "sinks", "sources", "exporters",
      "frameworks"},
-    {"ledger", "compaction", "erasing", "settlement", "importing", "diagnosis", "ingest", "reports",
-     "notebook", "cli", "testing", "web", "celery"},
+    {"ledger", "compaction", "erasing", "settlement", "importing", "diagnosis", "ingest",
+     "frames", "reports", "notebook", "cli", "testing", "web", "celery"},
 ]  # fmt: skip
 """From the bottom to the top; exporters are an edge, but the meter makes them by name."""
 

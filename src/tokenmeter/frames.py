@@ -1,4 +1,4 @@
-"""Columns as a data frame of whatever library is installed, through narwhals."""
+"""Data frames, out and in, through narwhals: of whatever library of them is there."""
 
 from __future__ import annotations
 
@@ -46,3 +46,50 @@ def _chosen(backend: Backend | None) -> str:
         f"a library for data frames ({' or '.join(wanted)}, for example pip install {wanted[0]})",
         "report",
     )
+
+
+def by_column(
+    rows: Sequence[Mapping[str, object]], names: Sequence[str] = ()
+) -> dict[str, list[object]]:
+    """Give rows as columns: these names first, then others in the order of their appearance.
+
+    >>> by_column([{"a": 1}, {"b": 2}])
+    {'a': [1, None], 'b': [None, 2]}
+    """
+    every = dict.fromkeys([*names, *(name for row in rows for name in row)])
+    return {name: [row.get(name) for row in rows] for name in every}
+
+
+def native(frame: object) -> Any:
+    """Give a frame as DuckDB reads it: of pandas, Polars or pyarrow as it is, all others as Arrow.
+
+    Raises:
+        ConfigurationError: It is no frame, or pyarrow is needed and not installed.
+    """
+    try:
+        import narwhals as nw
+    except ImportError:
+        return frame  # what DuckDB knows itself needs nothing else
+    try:
+        known = nw.from_native(_whole(frame))
+        whole = known.collect() if isinstance(known, nw.LazyFrame) else known
+        is_known = str(whole.implementation) in BACKENDS
+        found: Any = whole.to_native() if is_known else whole.to_arrow()
+        return found
+    except ImportError as missing:
+        raise ConfigurationError(
+            f"a frame of {type(frame).__module__} is read by pyarrow, which is not installed: run  "
+            f"pip install pyarrow"
+        ) from missing
+    except TypeError:
+        raise ConfigurationError(
+            f"{type(frame).__name__} is no frame; expected one of pandas, Polars, pyarrow or "
+            f"another library that narwhals knows, or names of files"
+        ) from None
+
+
+def _whole(frame: Any) -> Any:
+    """Read a stream of Arrow to its end, because a report reads it more than once."""
+    if hasattr(frame, "read_all") and hasattr(frame, "__arrow_c_stream__"):
+        return frame.read_all()
+    return frame

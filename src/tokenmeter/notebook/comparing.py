@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.frames import Backend, by_column, frame
 from tokenmeter.near import meant
-from tokenmeter.notebook.frames import frame
 from tokenmeter.notebook.plots import Mark, plotted
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.tables import Bar, Cell, Figure, Number, Table, rounded, shortened
@@ -82,14 +82,14 @@ class Comparison(msgspec.Struct, frozen=True):
     groups: tuple[Group, ...]
     measures: tuple[str, ...]
 
-    def to_frame(self, backend: str | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """Give a frame with a row for each group and measure, numbers as floats.
 
         Raises:
             ConfigurationError: There is no such backend.
             MissingExtraError: narwhals is not installed, or no library for frames is.
         """
-        return frame(list(self._rows()), backend)
+        return frame(by_column(list(self._rows())), backend)
 
     def plot(self, *measures: str) -> Any:
         """Draw the medians and ranges with matplotlib; gives the axes, one for each measure.

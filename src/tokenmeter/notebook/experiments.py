@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from tokenmeter.frames import Backend, by_column, frame
 from tokenmeter.notebook import records
 from tokenmeter.notebook.comparing import Comparison, compared
-from tokenmeter.notebook.frames import frame
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.spending import COLUMNS, RARE, spent
 from tokenmeter.notebook.tables import Cell, Figure, Table, bars, rounded, shortened
@@ -52,7 +52,7 @@ class Experiments(msgspec.Struct, frozen=True):
         """
         return compared(self.runs, names, by)
 
-    def to_frame(self, backend: str | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """Give a frame with a row for each run: pandas, polars or pyarrow, as installed.
 
         Parameters are columns ``param.NAME``, scores ``score.NAME``, and money is ``cost.USD``, as
@@ -62,7 +62,7 @@ class Experiments(msgspec.Struct, frozen=True):
             ConfigurationError: There is no such backend.
             MissingExtraError: narwhals is not installed, or no library for frames is.
         """
-        return frame([_row(run) for run in self.runs] or [_EMPTY], backend)
+        return frame(by_column([_row(run) for run in self.runs] or [_EMPTY]), backend)
 
     def table(self) -> Table:
         """Give what it shows."""

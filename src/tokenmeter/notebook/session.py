@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any
 
 from tokenmeter.event import UsageEvent, timestamp
+from tokenmeter.frames import Backend, by_column, frame
 from tokenmeter.meter import Meter
-from tokenmeter.notebook.frames import frame
 from tokenmeter.notebook.spending import COLUMNS, RARE, hints, shown, spent
 from tokenmeter.notebook.tables import Table, bars, shortened
 from tokenmeter.tallies import COUNTED, Tally
@@ -149,14 +149,14 @@ class Session:
             total.include(part)
         return total
 
-    def to_frame(self, backend: str | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """Give a frame with a row for each cell that made calls: pandas, polars or pyarrow.
 
         Raises:
             ConfigurationError: There is no such backend.
             MissingExtraError: narwhals is not installed, or no library for frames is.
         """
-        return frame([_row(cell) for cell in self.cells], backend)
+        return frame(by_column([_row(cell) for cell in self.cells]), backend)
 
     def table(self) -> Table:
         """Give what it shows."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from tokenmeter.reports.frames import Backend
+    from tokenmeter.frames import Backend
 
 Kind = Literal["name", "count", "money", "seconds", "share", "number", "day", "time", "flag"]
 """What a column holds: texts; whole numbers; Decimal in the currency of the report; seconds; a
@@ -208,15 +208,27 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         names = [column.name for column in self.columns]
         return (dict(zip(names, row, strict=True)) for row in self.rows)
 
-    def to_frame(self, backend: Backend = "pandas") -> Any:
-        """Give the rows as a frame of ``pandas``, ``polars`` or ``pyarrow``.
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """Give the rows as a frame of ``pandas``, ``polars`` or ``pyarrow``, money as Decimal.
+
+        Args:
+            backend: Which library; ``None``: the one that the program has imported, else one that
+                is installed.
 
         Raises:
-            MissingExtraError: narwhals or that library is not installed.
+            ConfigurationError: There is no such library of frames.
+            MissingExtraError: narwhals is not installed, or no library of frames is.
         """
-        from tokenmeter.reports.frames import frame
+        from tokenmeter.frames import frame
 
-        return frame(self, backend)
+        # Through `cast`: some libraries want amounts of one column to have equally many digits.
+        columns = {
+            column.name: [
+                cast(row[at], "money") if column.kind == "money" else row[at] for row in self.rows
+            ]
+            for at, column in enumerate(self.columns)
+        }
+        return frame(columns, backend)
 
     def __str__(self) -> str:
         from tokenmeter.reports.output.table import plain

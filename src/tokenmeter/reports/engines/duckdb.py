@@ -19,8 +19,8 @@ import msgspec
 
 from tokenmeter.compaction import columns_of, text
 from tokenmeter.errors import ConfigurationError, MissingExtraError
+from tokenmeter.frames import native
 from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
-from tokenmeter.reports.frames import native
 from tokenmeter.reports.relations import IS_EVENT
 
 if TYPE_CHECKING:
