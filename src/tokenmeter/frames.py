@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.near import meant
@@ -74,8 +74,7 @@ def native(frame: object) -> Any:
         known = nw.from_native(_whole(frame))
         whole = known.collect() if isinstance(known, nw.LazyFrame) else known
         is_known = str(whole.implementation) in BACKENDS
-        found: Any = whole.to_native() if is_known else whole.to_arrow()
-        return found
+        return whole.to_native() if is_known else cast("Any", whole).to_arrow()
     except ImportError as missing:
         raise ConfigurationError(
             f"a frame of {type(frame).__module__} is read by pyarrow, which is not installed: run  "
