@@ -223,7 +223,7 @@ _SHOWN: tuple[Column, ...] = (
     Column("status", "name", is_quiet=True),
     Column("began", "time", is_detail=True),
     Column("duration_s", "seconds", "seconds", is_quiet=True),
-    Column("runs", "count", is_quiet=True),
+    Column("runs", "count", is_quiet=True, is_optional=True),
     Column("children", "count", is_quiet=True),
     *(msgspec.structs.replace(column, heading=f"own {column.title}") for column in _SUMS),
     *(
