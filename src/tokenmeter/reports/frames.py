@@ -51,8 +51,8 @@ def native(frame: object) -> Any:
     except ImportError:
         return frame  # what DuckDB knows itself needs nothing else
     try:
-        known = nw.from_native(_whole(frame))
-        whole = known.collect() if isinstance(known, nw.LazyFrame) else known
+        known: Any = nw.from_native(_whole(frame))
+        whole: Any = known.collect() if isinstance(known, nw.LazyFrame) else known
         return whole.to_native() if str(whole.implementation) in BACKENDS else whole.to_arrow()
     except ImportError as missing:
         raise ConfigurationError(
