@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shlex
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from tokenmeter.cli import main
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.ids import derived_id
+from tokenmeter.reports.output import FORMATS
 
 
 def event(number: int, **columns: Any) -> UsageEvent:
@@ -376,6 +380,20 @@ def test_a_report_on_nothing_is_answered_with_an_example(
 ) -> None:
     assert main(["report"]) == 2
     assert "for example  tokenmeter report usage.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", list(FORMATS))
+def test_a_stream_that_cannot_write_every_letter_loses_none(tmp_path: Path, form: str) -> None:
+    ledger = written(tmp_path / "usage.jsonl", [msgspec.structs.replace(LEDGER[2], user="Zoë 山")])
+    done = subprocess.run(
+        [sys.executable, "-m", "tokenmeter", "report", ledger, "--by", "user", "--format", form],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    shown = done.stdout.decode("latin-1")
+    assert ("Zo\\u00eb \\u5c71" if form == "json" else "Zoë \\u5c71") in shown
 
 
 @pytest.mark.parametrize("top", ["0", "-1", "ten"])

@@ -275,6 +275,8 @@ def written(path: Path | None) -> Generator[TextIO]:
         OSError: It cannot be written.
     """
     if path is None or str(path) == "-":
+        if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")  # one of Latin-1 shows the rest as escapes
         yield sys.stdout
     elif path.exists() and not path.is_file():  # a pipe or a device takes it as it comes
         with path.open("w", encoding="utf-8") as out:

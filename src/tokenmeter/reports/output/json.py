@@ -19,7 +19,8 @@ def write(result: Result, out: TextIO) -> None:
     An amount is a text of decimal digits, as it is in a ledger, because most programs read a JSON
     number as a binary fraction; ``null`` is unknown.
     """
-    json.dump(record(result), out, indent=2, ensure_ascii=False, allow_nan=False)
+    has_all = (getattr(out, "encoding", None) or "utf-8").lower().startswith("utf")
+    json.dump(record(result), out, indent=2, ensure_ascii=not has_all, allow_nan=False)
     out.write("\n")
 
 
