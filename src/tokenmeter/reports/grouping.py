@@ -44,14 +44,17 @@ def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Que
 
 
 def totalled(result: Result, names: int) -> Result:
-    """Tell the total from the groups; without groups it is the only row."""
+    """Tell the total from the groups; without columns it is the only row.
+
+    Of no group there is none, because Spark adds up no row to nothing where others have one.
+    """
     groups = tuple(row[:-1] for row in result.rows if not row[-1])
     totals = tuple(row[:-1] for row in result.rows if row[-1])
     return msgspec.structs.replace(
         result,
         columns=result.columns[:-1],
         rows=groups if names else totals,
-        total=totals[0] if names and totals else None,
+        total=totals[0] if names and groups and totals else None,
         names=names,
     )
 

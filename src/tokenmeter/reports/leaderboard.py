@@ -128,7 +128,8 @@ class Leaderboard(msgspec.Struct, frozen=True):
             """,
             "ranked_entries": """
                 SELECT *, RANK() OVER (PARTITION BY may ORDER BY accepted DESC) AS by_accepted,
-                    RANK() OVER (PARTITION BY may_by_cost ORDER BY ROUND(score, 6)) AS by_cost
+                    RANK() OVER (PARTITION BY may_by_cost
+                        ORDER BY FLOOR(score * 1000000 + 0.5)) AS by_cost
                 FROM candidates
             """,
         }
@@ -200,9 +201,10 @@ def _figures(key: str, scope: Scope) -> dict[str, str]:
     since = f" WHERE s.decided >= {at(scope.since)}" if scope.since else ""
     nothing = "CAST(NULL AS BIGINT)"
     return {
+        "verdicts": "SELECT status AS verdict, is_self_declared, named_by, decided FROM settled",
         "said_last": (
-            "SELECT st.*, s.status AS verdict, s.is_self_declared "
-            f"FROM settled AS s JOIN statements AS st ON st.event_id = s.named_by{since}"
+            "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
+            f"JOIN statements AS st ON st.event_id = s.named_by{since}"
         ),
         "keyed_calls": f"SELECT *, {key} AS entry FROM calls",
         "keyed_outcomes": f"SELECT *, {key} AS entry FROM said_last",

@@ -46,43 +46,40 @@ SETTLING: Mapping[str, str] = {
             RANK() OVER (PARTITION BY task ORDER BY ts, is_revoked, event_id) AS n_of_task
         FROM claimed
     """,
-    "latest": "SELECT task, claim, status AS holds FROM ordered WHERE back = 1",
-    # Since when it holds: after the last statement that says something else.
+    # Since when it holds: after the last statement that says something else. All of it is said in
+    # windows, because engines that copy a relation wherever it is named copied joins by the dozen.
+    "held": """
+        SELECT *, MAX(CASE WHEN back = 1 THEN status END) OVER (PARTITION BY task, claim) AS holds
+        FROM ordered
+    """,
     "changes": """
-        SELECT o.task, o.claim, l.holds,
-            MAX(CASE WHEN o.status <> l.holds THEN o.n ELSE 0 END) AS before
-        FROM ordered AS o JOIN latest AS l ON l.task = o.task AND l.claim = o.claim
-        GROUP BY o.task, o.claim, l.holds
+        SELECT *, MAX(CASE WHEN status <> holds THEN n ELSE 0 END)
+            OVER (PARTITION BY task, claim) AS n_before
+        FROM held
     """,
     # Whom it names: the first of the statements that say so and name a person, else the first.
-    "standing": """
-        SELECT o.task, o.claim, c.holds AS status, MIN(o.ts) AS since,
-            MIN(o.n_of_task) AS n_of_task, c.before + 1 AS n,
-            MIN(CASE WHEN o."user" IS NOT NULL THEN o.n END) AS n_of_namer,
-            MAX(CASE WHEN o.evidence <> 'self' THEN 1 ELSE 0 END) AS is_witnessed
-        FROM ordered AS o JOIN changes AS c ON c.task = o.task AND c.claim = o.claim
-        WHERE o.n > c.before
-        GROUP BY o.task, o.claim, c.holds, c.before
+    "namers": """
+        SELECT *, MIN(CASE WHEN "user" IS NOT NULL THEN n END)
+            OVER (PARTITION BY task, claim) AS n_of_namer
+        FROM changes WHERE n > n_before
     """,
     "identified": """
-        SELECT s.task, s.claim, s.status, s.since, s.n_of_task, s.is_witnessed,
-            f.event_id AS first_id, w.event_id AS named_by
-        FROM standing AS s
-        JOIN ordered AS f ON f.task = s.task AND f.claim = s.claim AND f.n = s.n
-        JOIN ordered AS w
-            ON w.task = s.task AND w.claim = s.claim AND w.n = COALESCE(s.n_of_namer, s.n)
+        SELECT task, claim, holds, MIN(ts) AS since, MIN(n_of_task) AS n_of_task,
+            MIN(CASE WHEN n = n_before + 1 THEN event_id END) AS first_id,
+            MIN(CASE WHEN n = COALESCE(n_of_namer, n_before + 1) THEN event_id END) AS named_by,
+            MAX(CASE WHEN evidence <> 'self' THEN 1 ELSE 0 END) AS is_witnessed,
+            MAX(CASE WHEN holds = 'accepted' THEN 1 ELSE 0 END) AS is_accepted,
+            MAX(CASE WHEN holds = 'accepted' AND claim <> '' THEN 1 ELSE 0 END) AS is_owner
+        FROM namers GROUP BY task, claim, holds
     """,
     # One reference is the outcome of one task: of the first whose acceptance stands.
     "owners": """
-        SELECT task, claim,
-            ROW_NUMBER() OVER (PARTITION BY claim ORDER BY since, first_id) AS place
-        FROM identified WHERE status = 'accepted' AND claim <> ''
+        SELECT *, ROW_NUMBER() OVER (PARTITION BY is_owner, claim ORDER BY since, first_id) AS nth
+        FROM identified
     """,
     "undisputed": """
-        SELECT i.task, i.claim, i.status, i.since, i.n_of_task, i.named_by, i.is_witnessed,
-            CASE WHEN i.status = 'accepted' THEN 1 ELSE 0 END AS is_accepted
-        FROM identified AS i LEFT JOIN owners AS o ON o.task = i.task AND o.claim = i.claim
-        WHERE COALESCE(o.place, 1) = 1
+        SELECT task, claim, holds AS status, since, n_of_task, named_by, is_witnessed, is_accepted
+        FROM owners WHERE is_owner = 0 OR nth = 1
     """,
     "placed": """
         SELECT task, status, since, named_by,

@@ -51,9 +51,10 @@ def spending(by: Sequence[Key], scope: Scope) -> Query:
     names = [*keys, "unit", *_pieces(scope)]
     relations = dict(SETTLING) | {
         "decisions": "SELECT task AS decided_task, decided FROM settled",
+        "verdicts": "SELECT status AS verdict, is_self_declared, named_by, decided FROM settled",
         "said_last": (
-            "SELECT st.*, s.status AS verdict, s.is_self_declared "
-            f"FROM settled AS s JOIN statements AS st ON st.event_id = s.named_by{since}"
+            "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
+            f"JOIN statements AS st ON st.event_id = s.named_by{since}"
         ),
         "keyed_calls": f"SELECT *{made} FROM calls",
         "keyed_outcomes": f"SELECT *{made} FROM said_last",
