@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tokenmeter.errors import MissingExtraError
-from tokenmeter.reports.engines.duckdb import Watch
+from tokenmeter.reports.engines import Watch
 
 _POLL_S = 0.1
 

@@ -53,13 +53,14 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 """
 
-_UNIQUE_KEYS = """
+UNIQUE_KEYS = """
 SELECT array_agg(attname::text) FROM pg_index JOIN pg_attribute
     ON attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1])
 WHERE indrelid = to_regclass(%s)
     AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL
 GROUP BY indexrelid
 """
+"""The columns of each unique key of a table, a row for each key."""
 
 # https://www.postgresql.org/docs/current/datatype-character.html: NUL cannot be stored (2026-11-23)
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -168,7 +169,7 @@ class Postgres:
     def _connected(self) -> Any:
         if self._connection is None or self._connection.closed:
             self._connection = _psycopg().connect(**self._options)
-            _bound(self._connection, self._timeout_ms / 1000 + GRACE_S)
+            bound(self._connection, self._timeout_ms / 1000 + GRACE_S)
             self._check_columns(self._connection)
             self._check_key(self._connection)
         return self._connection
@@ -187,7 +188,7 @@ class Postgres:
             raise BusyError(f"{self.table} has no column {', '.join(absent)}; see `ddl`")
 
     def _check_key(self, connection: Any) -> None:
-        keys = [set(key) for (key,) in connection.execute(_UNIQUE_KEYS, [self._name]).fetchall()]
+        keys = [set(key) for (key,) in connection.execute(UNIQUE_KEYS, [self._name]).fetchall()]
         if not any("event_id" in key and key <= _IDENTITY for key in keys):
             raise BusyError(
                 f"{self.table} has no primary key on event_id, so what is sent twice would be in "
@@ -308,7 +309,7 @@ def _options(dsn: str, connect_timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _bound(connection: Any, timeout_s: float) -> None:
+def bound(connection: Any, timeout_s: float) -> None:
     """Have a connection give up on a server that says nothing; libpq would wait for ever."""
     wait: Callable[..., Any] = connection.wait
 

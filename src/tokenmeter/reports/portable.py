@@ -31,6 +31,18 @@ _CLICKHOUSE_AS_OTHERS = (
 )
 
 
+SOURCE = "source_of_events"
+"""Stands in a text for what has the columns of events."""
+
+
+def over(source: str, sql: str, dialect: str) -> str:
+    """Give a text about `SOURCE` as an engine reads it about a source of its own.
+
+    The source is text of that dialect, which nobody but its engine has to understand.
+    """
+    return translated(sql, dialect).replace(SOURCE, source)
+
+
 def translated(sql: str, dialect: str) -> str:
     """Give a text that was written for DuckDB as another engine reads it.
 
@@ -47,11 +59,39 @@ def translated(sql: str, dialect: str) -> str:
     except ImportError as missing:
         raise MissingExtraError("sqlglot", "report") from missing
     tree = sqlglot.parse_one(sql, read="duckdb")
+    if dialect == "clickhouse":
+        _name_columns(tree)
+        _sign(tree)
     mended = tree.transform(_mended, dialect)
     text: str = mended.sql(dialect=dialect, pretty=True)
     if dialect == "clickhouse":
         text += "\nSETTINGS " + ", ".join(_CLICKHOUSE_AS_OTHERS)
     return text
+
+
+def _name_columns(tree: Expression) -> None:
+    """Name what is selected from a side of a join, which ClickHouse would call ``side.column``."""
+    from sqlglot import expressions
+
+    for select in tree.find_all(expressions.Select):
+        for column in list(select.expressions):
+            if isinstance(column, expressions.Column) and column.table and not column.is_star:
+                column.replace(expressions.alias_(column.copy(), column.name, quoted=True))
+
+
+def _sign(tree: Expression) -> None:
+    """Make whole numbers Int64, because there is no type for ones with a sign and ones without."""
+    from sqlglot import expressions as e
+
+    numbered = [n for n in tree.find_all(e.Window) if isinstance(n.this, e.RowNumber | e.Rank)]
+    counted = [n for n in tree.find_all(e.Count) if not isinstance(n.parent, e.Window)]
+    said = [
+        n
+        for n in tree.find_all(e.Literal)
+        if n.is_int and isinstance(n.parent, e.If | e.Case | e.Coalesce | e.Alias | e.Select)
+    ]
+    for node in (*said, *counted, *numbered):
+        node.replace(e.func("toInt64", node.copy()))
 
 
 def _mended(node: Expression, dialect: str) -> Expression:
@@ -78,9 +118,22 @@ def _quantile(dialect: str, form: str) -> Mend:
 
 
 def _spark_zone(node: Expression) -> str:
-    # from_utc_timestamp, which sqlglot takes, is right only where the session's zone is UTC.
-    at, zone = _in("spark", node.this), node.args["zone"].sql()
-    return f"CONVERT_TIMEZONE(CURRENT_TIMEZONE(), {zone}, CAST({at} AS TIMESTAMP_NTZ))"
+    # from_utc_timestamp, which sqlglot takes, and a cast are right only where the session's zone is
+    # UTC: half past two comes twice in one night of most others.
+    at, zone = _in("spark", node.this), node.args["zone"].sql(dialect="spark")
+    utc = f"TIMESTAMP_NTZ '1970-01-01 00:00:00' + UNIX_MICROS({at}) * INTERVAL '0.000001' SECOND"
+    return f"CONVERT_TIMEZONE('UTC', {zone}, {utc})"
+
+
+def _spark_cast(node: Expression) -> str | None:
+    if node.args["to"].sql(dialect="duckdb") != "TIMESTAMPTZ":
+        return None
+    return f"CAST({_in('spark', node.this)} AS TIMESTAMP_LTZ)"  # TIMESTAMP depends on a setting
+
+
+def _spark_trunc(node: Expression) -> str:
+    unit = node.args["unit"].sql().strip("'")
+    return f"TRUNC(CAST({_in('spark', node.this)} AS DATE), '{unit}')"
 
 
 def _clickhouse_zone(node: Expression) -> str:
@@ -125,6 +178,9 @@ def _function(dialect: str, form: str) -> Mend:
 _MENDS: Mapping[str, Mapping[str, Mend]] = {
     "spark": {
         "AtTimeZone": _spark_zone,
+        "Cast": _spark_cast,
+        "DateTrunc": _spark_trunc,
+        "TimestampTrunc": _spark_trunc,
         "PercentileCont": _quantile("spark", "PERCENTILE({of}, {at})"),
         "epoch_us": _function("spark", "UNIX_MICROS({of})"),
     },

@@ -12,7 +12,7 @@ from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import Engine
 from tokenmeter.reports.engines.duckdb import opened
 from tokenmeter.reports.facts import facts_of, facts_query
-from tokenmeter.reports.portable import translated
+from tokenmeter.reports.portable import SOURCE, over
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import RULES, Scope
 from tokenmeter.reports.values import Facts, Result, rows_of
@@ -100,12 +100,7 @@ def _ask(engine: Engine, query: Query, scope: Scope) -> list[tuple[object, ...]]
 
 
 def _text(query: Query, dialect: str, source: str, scope: Scope, *, is_once: bool) -> str:
-    # The source is text of that dialect, which nobody but its engine has to understand.
-    text = translated(query.text(_SOURCE, scope, is_once=is_once), dialect)
-    return text.replace(_SOURCE, source)
-
-
-_SOURCE = "source_of_events"
+    return over(source, query.text(SOURCE, scope, is_once=is_once), dialect)
 
 
 def _in_currency(scope: Scope, currency: str) -> Scope:

@@ -81,7 +81,7 @@ _CASTS: Mapping[Kind, Callable[[Any], Value]] = {
     "number": float,
     "day": _day,
     "time": _time,
-    "flag": bool,
+    "flag": lambda value: bool(int(value)),  # some engines write whole numbers as text
 }
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
+
+Watch = Callable[[Callable[[], Any], Callable[[], float], Callable[[], None]], Any]
+"""Runs a piece of work, given what says how much of it is done, in per cent, below 0 if nobody
+knows, and what stops it."""
 
 
 @runtime_checkable

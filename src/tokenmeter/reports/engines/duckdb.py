@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +20,7 @@ import msgspec
 from tokenmeter.compaction import columns_of, text
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.frames import native
+from tokenmeter.reports.engines import Watch
 from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
 from tokenmeter.reports.relations import IS_EVENT
 
@@ -31,10 +32,6 @@ MEMORY = "700MB"
 
 LONGEST_LINE = 16 << 20
 """Bytes that one line may have; a longer one is no event."""
-
-Watch = Callable[[Callable[[], Any], Callable[[], float], Callable[[], None]], Any]
-"""Runs a piece of work, given what says how much of it is done, in per cent, below 0 if nobody
-knows, and what stops it."""
 
 _FILE = "tokenmeter_file"
 
