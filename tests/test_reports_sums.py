@@ -1,0 +1,110 @@
+"""Laws of reports: parts add up to the whole, and what is there twice counts once."""
+
+from __future__ import annotations
+
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import company
+import company_in
+from tokenmeter import UsageEvent
+from tokenmeter.reports.columns import NAMES
+from tokenmeter.reports.engines.duckdb import opened
+from tokenmeter.reports.grouping import added
+from tokenmeter.reports.measures import measures
+from tokenmeter.reports.running import run
+from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.usage import Usage
+from tokenmeter.reports.values import Facts, Result
+
+FEWER = settings().max_examples // 3  # each makes two reports
+ADDITIVE = [measure.column.name for measure in measures(Scope()) if measure.is_additive]
+COUNT = st.none() | st.integers(0, 2**40)
+TEXT = st.none() | st.sampled_from(["", "a", "A", "ä", *company.ODD])
+PROVENANCE = st.sampled_from([None, "reported", "estimated", "partial", "unknown", "none"])
+MONEY = st.none() | st.decimals(0, 1000, places=9, allow_nan=False)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> list[UsageEvent]:
+    """Make some events, among them such as no version of ours writes."""
+    made = []
+    for n in range(draw(st.integers(0, 12))):
+        said: dict[str, Any] = {
+            name: draw(COUNT) for name in UsageEvent.__struct_fields__ if name.endswith("_tokens")
+        }
+        said |= {name: draw(TEXT) for name in ("user", "team", "task", "request_model")}
+        said |= {f"{side}_provenance": draw(PROVENANCE) for side in ("input", "output")}
+        said |= {"cost_amount": draw(MONEY), "cost_currency": draw(st.sampled_from(["USD", "EUR"]))}
+        said |= {"attempt": draw(st.none() | st.integers(0, 2))}
+        said |= {"status": draw(st.sampled_from([None, "completed", "failed", "abandoned"]))}
+        said |= {
+            "tags": draw(
+                st.none() | st.dictionaries(st.sampled_from(["t", "'"]), st.text("aé"), max_size=2)
+            )
+        }
+        kind: Any = draw(st.sampled_from(["call", "call", "call", "outcome", "run"]))
+        ts = draw(st.sampled_from(company.EDGES))
+        made.append(UsageEvent(kind=kind, event_id=f"{n:032x}", schema=1, ts=ts, **said))
+    return made
+
+
+BY = st.lists(st.sampled_from([*NAMES, "tag:t", "tag:'"]), max_size=3, unique=True).map(tuple)
+ZONE = st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/New_York"])
+
+
+def report(made: list[UsageEvent], by: tuple[str, ...], scope: Scope, times: int = 1) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = company_in.jsonl(Path(folder) / "usage.jsonl", made * times)
+        with opened(ledger) as engine:
+            return run(Usage(by), engine, scope, now=company.NOW)
+
+
+def sums(result: Result) -> dict[str, int | Decimal | None]:
+    """Add up the rows, column by column."""
+    return {name: added(result.column(name)) for name in ADDITIVE}
+
+
+@settings(deadline=None)
+@given(events(), BY, ZONE)
+def test_the_parts_add_up_to_the_whole_and_to_the_facts(
+    made: list[UsageEvent], by: tuple[str, ...], zone: str
+) -> None:
+    result = report(made, by, Scope(zone=zone, currency="USD"))
+    total = sums(result)
+    if result.total is not None:
+        assert total == {name: result.total[result.index(name)] for name in ADDITIVE}
+    for name in set(ADDITIVE) & set(Facts.__struct_fields__):
+        known = getattr(result.facts, name)
+        assert (total[name] or 0) == (known or 0), name
+        assert not by or not result.rows or total[name] == known, name  # unknown stays unknown
+
+
+@settings(deadline=None, max_examples=FEWER)
+@given(events(), BY, BY)
+def test_the_whole_does_not_depend_on_how_it_is_grouped(
+    made: list[UsageEvent], one: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    scope = Scope(currency="EUR")
+    first, second = report(made, one, scope), report(made, other, scope)
+    assert first.facts == second.facts
+    known = {name: value or 0 for name, value in sums(first).items()}
+    assert known == {name: value or 0 for name, value in sums(second).items()}
+
+
+@settings(deadline=None, max_examples=FEWER)
+@given(events(), BY)
+def test_a_ledger_that_is_handed_in_twice_changes_nothing_but_what_is_said_of_it(
+    made: list[UsageEvent], by: tuple[str, ...]
+) -> None:
+    scope = Scope(currency="USD")
+    once, twice = report(made, by, scope), report(made, by, scope, times=2)
+    assert (once.rows, once.total, once.facts) == (twice.rows, twice.total, twice.facts)
+    said = [line for line in twice.damage if "there twice" in line]
+    assert len(said) == bool(made)
+    assert not any("there twice" in line for line in once.damage)
