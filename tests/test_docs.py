@@ -85,14 +85,14 @@ def test_the_readme_tells_a_newcomer_what_to_type_in_its_first_two_blocks() -> N
 def test_the_commands_of_the_readme_run_on_the_file_of_the_demo() -> None:
     assert main(["demo"]) == 0
     for line in _commands("tokenmeter"):
-        assert main(shlex.split(line)[1:]) == 0
+        assert main(shlex.split(line, comments=True)[1:]) == 0
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_the_filters_of_the_readme_run_on_the_file_of_the_demo(folder: Path) -> None:
     assert main(["demo"]) == 0
     for line in _commands("jq"):
-        subprocess.run(shlex.split(line), cwd=folder, check=True, timeout=60)
+        subprocess.run(shlex.split(line, comments=True), cwd=folder, check=True, timeout=60)
 
 
 def test_the_readme_shows_what_the_report_prints(
