@@ -92,6 +92,15 @@ def test_a_period_has_its_spending_and_what_was_decided_in_it(tmp_path: Path) ->
     ]
 
 
+def test_calls_that_are_chosen_have_the_outcomes_that_are_chosen_with_them(tmp_path: Path) -> None:
+    result = reported(Tasks(by=("team",)), EVENTS, tmp_path, only={"team": "blue"})
+    assert table(result, "team", "tasks", "accepted", "cost_per_accepted") == [
+        ("blue", 1, 0, None),
+    ]  # fmt: skip
+    result = reported(Tasks(by=()), EVENTS, tmp_path, only={"user": "ada"})
+    assert table(result, "tasks", "accepted", "cost_amount") == [(4, 2, Decimal("1.02"))]
+
+
 def test_what_is_beyond_the_top_is_added_up_in_one_row(tmp_path: Path) -> None:
     result = reported(Tasks(top=2), EVENTS, tmp_path)
     assert table(result, "task", "cost_amount", "accepted") == [

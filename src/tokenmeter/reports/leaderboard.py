@@ -16,9 +16,9 @@ from tokenmeter.reports import running
 from tokenmeter.reports.columns import keys
 from tokenmeter.reports.grouping import IS_TOTAL, totalled
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
-from tokenmeter.reports.relations import Query, at
+from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
-from tokenmeter.reports.settling import SETTLING
+from tokenmeter.reports.settling import settling
 from tokenmeter.reports.values import Column, Result, Row
 
 _FIGURES: tuple[Column, ...] = (
@@ -95,7 +95,7 @@ class Leaderboard(msgspec.Struct, frozen=True):
     def query(self, scope: Scope) -> Query:
         """Give its definition: the entries with their places, and all of them together."""
         (key,) = keys([self.by], scope)
-        return Query(self._select(), dict(SETTLING) | _figures(key.sql, scope) | self._places())
+        return Query(self._select(), settling(scope) | _figures(key.sql, scope) | self._places())
 
     def _places(self) -> dict[str, str]:
         size = "" if self.by == "user" else f" AND people >= {self.fewest_people}"
@@ -198,14 +198,8 @@ class Leaderboard(msgspec.Struct, frozen=True):
 
 
 def _figures(key: str, scope: Scope) -> dict[str, str]:
-    since = f" WHERE s.decided >= {at(scope.since)}" if scope.since else ""
     nothing = "CAST(NULL AS BIGINT)"
     return {
-        "verdicts": "SELECT status AS verdict, is_self_declared, named_by, decided FROM settled",
-        "said_last": (
-            "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
-            f"JOIN statements AS st ON st.event_id = s.named_by{since}"
-        ),
         "keyed_calls": f"SELECT *, {key} AS entry FROM calls",
         "keyed_outcomes": f"SELECT *, {key} AS entry FROM said_last",
         "contributions": f"""

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tokenmeter.outcomes import VERDICTS
-from tokenmeter.reports.columns import text
+from tokenmeter.reports.columns import only, text
+from tokenmeter.reports.relations import at
+from tokenmeter.reports.scope import Scope
 
 _VERDICTS = ", ".join(map(text, VERDICTS))
 
@@ -99,3 +101,21 @@ SETTLING: Mapping[str, str] = {
 """Relations over ``statements``; ``settled`` has a row for each task of which anything holds:
 ``task``, ``status``, ``decided`` (since when), ``is_self_declared`` (accepted, and nobody but
 whoever did the work says so) and ``named_by`` (the statement by whose columns it is counted)."""
+
+
+def settling(scope: Scope) -> dict[str, str]:
+    """Give `SETTLING`, and ``said_last``: the statements that decided tasks in the period.
+
+    Each has the columns of its event, ``verdict`` and ``is_self_declared``; those are left out
+    that have not the values which the scope asks of calls.
+    """
+    since = f" AND s.decided >= {at(scope.since)}" if scope.since else ""
+    return {
+        **SETTLING,
+        "verdicts": "SELECT status AS verdict, is_self_declared, named_by, decided FROM settled",
+        "said_last": (
+            "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
+            "JOIN statements AS st ON st.event_id = s.named_by "
+            f"WHERE 1 = 1{since}{only(scope)}"
+        ),
+    }

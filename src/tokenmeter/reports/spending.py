@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from tokenmeter.reports.columns import Key
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
-from tokenmeter.reports.relations import Query, at
+from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
-from tokenmeter.reports.settling import SETTLING
+from tokenmeter.reports.settling import settling
 from tokenmeter.reports.values import Column
 
 SUMS: tuple[Column, ...] = (
@@ -46,16 +46,10 @@ def spending(by: Sequence[Key], scope: Scope) -> Query:
     """Give the groups, and all of them together, with `SUMS`, `SAMPLE` and ``is_total``."""
     made = "".join(f", {key.sql} AS key_{n}" for n, key in enumerate(by))
     keys = [f"key_{n}" for n in range(len(by))]
-    since = f" WHERE s.decided >= {at(scope.since)}" if scope.since else ""
     spent, came_out = zip(*_pieces(scope).values(), strict=True)
     names = [*keys, "unit", *_pieces(scope)]
-    relations = dict(SETTLING) | {
+    relations = settling(scope) | {
         "decisions": "SELECT task AS decided_task, decided FROM settled",
-        "verdicts": "SELECT status AS verdict, is_self_declared, named_by, decided FROM settled",
-        "said_last": (
-            "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
-            f"JOIN statements AS st ON st.event_id = s.named_by{since}"
-        ),
         "keyed_calls": f"SELECT *{made} FROM calls",
         "keyed_outcomes": f"SELECT *{made} FROM said_last",
         "spent": (
