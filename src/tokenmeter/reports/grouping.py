@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tokenmeter.reports.columns import keys
+from tokenmeter.reports.columns import Key, keys
 from tokenmeter.reports.measures import Measure
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
@@ -36,22 +36,47 @@ def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Que
     sums = [f"{measure.sql} AS {measure.column.name}" for measure in measures]
     if not names:
         return Query(f"SELECT {', '.join(sums)}, 1 AS is_total FROM calls")
-    every = ", ".join([*names, *sums, f"GROUPING({names[0]}) AS is_total"])
+    every = ", ".join(names)
     return Query(
-        f"SELECT {every} FROM keyed GROUP BY GROUPING SETS (({', '.join(names)}), ())",
-        {"keyed": f"SELECT {', '.join(['*', *made])} FROM calls"},
+        f"SELECT *, 0 AS is_total FROM groups_of_calls UNION ALL {_whole(wanted, measures)}",
+        {
+            "keyed": f"SELECT {', '.join(['*', *made])} FROM calls",
+            "groups_of_calls": f"SELECT {', '.join([*names, *sums])} FROM keyed GROUP BY {every}",
+            "whole": f"SELECT {', '.join([*_unlike_parts(measures), 'COUNT(*) AS n'])} FROM calls",
+        },
     )
 
 
+def _whole(by: Sequence[Key], measures: Sequence[Measure]) -> str:
+    """Add up the groups, which is less work than adding up all calls once more."""
+    nothing = [f"{key.nothing} AS {key.quoted}" for key in by]
+    every = [
+        f"{'SUM(g' if measure.is_additive else 'MAX(w'}.{name}) AS {name}"
+        for measure in measures
+        for name in [measure.column.name]
+    ]
+    return (
+        f"SELECT {', '.join([*nothing, *every])}, 1 AS is_total "
+        "FROM groups_of_calls AS g CROSS JOIN whole AS w"
+    )
+
+
+def _unlike_parts(measures: Sequence[Measure]) -> list[str]:
+    return [f"{m.sql} AS {m.column.name}" for m in measures if not m.is_additive]
+
+
 def totalled(result: Result, names: int) -> Result:
-    """Tell the total from the groups; without groups it is the only row."""
+    """Tell the total from the groups; without columns it is the only row.
+
+    Of no group there is none, because Spark adds up no row to nothing where others have one.
+    """
     groups = tuple(row[:-1] for row in result.rows if not row[-1])
     totals = tuple(row[:-1] for row in result.rows if row[-1])
     return msgspec.structs.replace(
         result,
         columns=result.columns[:-1],
         rows=groups if names else totals,
-        total=totals[0] if names and totals else None,
+        total=totals[0] if names and groups and totals else None,
         names=names,
     )
 
