@@ -49,6 +49,11 @@ class Key(msgspec.Struct, frozen=True):
         """Its name in SQL."""
         return quoted(self.name)
 
+    @property
+    def nothing(self) -> str:
+        """What it is where there is no value, in SQL."""
+        return f"CAST(NULL AS {'DATE' if self.column.kind == 'day' else 'VARCHAR'})"
+
 
 def keys(names: Iterable[str], scope: Scope) -> tuple[Key, ...]:
     """Give what to group by.

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tokenmeter.reports.columns import keys
+from tokenmeter.reports.columns import Key, keys
 from tokenmeter.reports.measures import Measure
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
@@ -36,11 +36,33 @@ def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Que
     sums = [f"{measure.sql} AS {measure.column.name}" for measure in measures]
     if not names:
         return Query(f"SELECT {', '.join(sums)}, 1 AS is_total FROM calls")
-    every = ", ".join([*names, *sums, f"GROUPING({names[0]}) AS is_total"])
+    every = ", ".join(names)
     return Query(
-        f"SELECT {every} FROM keyed GROUP BY GROUPING SETS (({', '.join(names)}), ())",
-        {"keyed": f"SELECT {', '.join(['*', *made])} FROM calls"},
+        f"SELECT *, 0 AS is_total FROM groups_of_calls UNION ALL {_whole(wanted, measures)}",
+        {
+            "keyed": f"SELECT {', '.join(['*', *made])} FROM calls",
+            "groups_of_calls": f"SELECT {', '.join([*names, *sums])} FROM keyed GROUP BY {every}",
+            "whole": f"SELECT {', '.join([*_unlike_parts(measures), 'COUNT(*) AS n'])} FROM calls",
+        },
     )
+
+
+def _whole(by: Sequence[Key], measures: Sequence[Measure]) -> str:
+    """Add up the groups, which is less work than adding up all calls once more."""
+    nothing = [f"{key.nothing} AS {key.quoted}" for key in by]
+    every = [
+        f"{'SUM(g' if measure.is_additive else 'MAX(w'}.{name}) AS {name}"
+        for measure in measures
+        for name in [measure.column.name]
+    ]
+    return (
+        f"SELECT {', '.join([*nothing, *every])}, 1 AS is_total "
+        "FROM groups_of_calls AS g CROSS JOIN whole AS w"
+    )
+
+
+def _unlike_parts(measures: Sequence[Measure]) -> list[str]:
+    return [f"{m.sql} AS {m.column.name}" for m in measures if not m.is_additive]
 
 
 def totalled(result: Result, names: int) -> Result:

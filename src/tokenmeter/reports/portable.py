@@ -58,7 +58,7 @@ def translated(sql: str, dialect: str) -> str:
         import sqlglot
     except ImportError as missing:
         raise MissingExtraError("sqlglot", "report") from missing
-    tree = sqlglot.parse_one(sql, read="duckdb")
+    tree = sqlglot.parse_one(sql, read="duckdb").transform(_one_by_one)
     if dialect == "clickhouse":
         _name_columns(tree)
         _sign(tree)
@@ -92,6 +92,17 @@ def _sign(tree: Expression) -> None:
     ]
     for node in (*said, *counted, *numbered):
         node.replace(e.func("toInt64", node.copy()))
+
+
+def _one_by_one(node: Expression) -> Expression:
+    """Make of one of several quantiles that one alone: not every engine makes several at once."""
+    from sqlglot import expressions
+
+    if not isinstance(node, expressions.Anonymous) or node.name.upper() != "LIST_EXTRACT":
+        return node
+    several, place = node.expressions
+    at = several.expression.expressions[int(place.name) - 1]
+    return expressions.PercentileCont(this=several.this.copy(), expression=at.copy())
 
 
 def _mended(node: Expression, dialect: str) -> Expression:

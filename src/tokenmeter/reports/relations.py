@@ -20,6 +20,10 @@ IS_EVENT = "event_id IS NOT NULL AND ts IS NOT NULL AND kind IN ('call', 'outcom
 """What makes a row an event; a torn line is a row of nothing in some engines."""
 
 
+COPY = "ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY ts, host, pid) AS copy"
+"""Which of the events of one id an event is; the first stands."""
+
+
 class Query(msgspec.Struct, frozen=True):
     """One report as SQL over `EVENTS`.
 
@@ -54,17 +58,19 @@ def events(source: str, scope: Scope, *, is_once: bool) -> dict[str, str]:
     """
     until = f" AND ts < {at(scope.until)}" if scope.until else ""
     since = f" AND ts >= {at(scope.since)}" if scope.since else ""
-    every = f"SELECT * FROM {source} WHERE {IS_EVENT}{until}"
-    ranked = (
-        "SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY ts, host, pid) AS copy "
-        f"FROM {source} WHERE {IS_EVENT}{until}"
+    ranked = f"SELECT *, {COPY} FROM {source} WHERE {IS_EVENT}{until}"
+    # Each is made of the source, because DuckDB would keep all columns of what they shared.
+    every = (
+        f"SELECT * FROM {source} WHERE {IS_EVENT}{until}"
+        if is_once
+        else "SELECT * FROM ranked WHERE copy = 1"
     )
     return {
         "ranked": ranked,
-        "events": every if is_once else "SELECT * FROM ranked WHERE copy = 1",
-        "calls": f"SELECT * FROM events WHERE kind = 'call'{since}{only(scope)}",
-        "runs": f"SELECT * FROM events WHERE kind = 'run'{since}",
-        "statements": "SELECT * FROM events WHERE kind = 'outcome'",
+        "events": every,
+        "calls": f"{every} AND kind = 'call'{since}{only(scope)}",
+        "runs": f"{every} AND kind = 'run'{since}",
+        "statements": f"{every} AND kind = 'outcome'",
     }
 
 

@@ -63,7 +63,7 @@ def spending(by: Sequence[Key], scope: Scope) -> Query:
         "all_units": _units(["unit"], scope),
     }
     status = ["MAX(verdict) AS status"] if is_by_task(by) else []
-    nothing = [f"{_nothing(key)} AS {key.quoted}" for key in by]
+    nothing = [f"{key.nothing} AS {key.quoted}" for key in by]
     nothing += ["CAST(NULL AS VARCHAR) AS status"] if status else []
     whole = ", ".join([*nothing, _sums(1)])
     select = f"SELECT {whole} FROM all_units"
@@ -113,10 +113,6 @@ def _cost(cost: str, condition: str) -> str:
 
 def _flag(condition: str) -> str:
     return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
-
-
-def _nothing(key: Key) -> str:
-    return f"CAST(NULL AS {'DATE' if key.column.kind == 'day' else 'VARCHAR'})"
 
 
 def _named(parts: Sequence[str], names: Sequence[str]) -> str:

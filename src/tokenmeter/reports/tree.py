@@ -88,6 +88,7 @@ class Tree(msgspec.Struct, frozen=True):
         node, parent = ("run_id", "parent_run_id") if self.runs else ("agent", "agent")
         status = "status" if self.runs else "CAST(NULL AS VARCHAR)"
         sums = ", ".join(f"{_MEASURED[c.name](scope)} AS {c.name}" for c in _SUMS)
+        own = ", ".join(f"SUM({c.name}) AS {c.name}" for c in _SUMS)
         nothing = ", ".join(f"CAST(NULL AS {_TYPES[c.kind]}) AS {c.name}" for c in _SUMS)
         every = ", ".join(f"SUM(p.{c.name}) AS {c.name}" for c in _SUMS)
         return Query(
@@ -100,16 +101,21 @@ class Tree(msgspec.Struct, frozen=True):
             GROUP BY p.node
             """,
             {
+                "per_run": f"""
+                    SELECT agent, run_id, MAX(parent_run_id) AS parent_run_id, MIN(ts) AS call_ts,
+                        {sums}
+                    FROM calls GROUP BY agent, run_id
+                """,
                 "own": f"""
                     SELECT {node} AS node, MAX({parent}) AS parent, MAX(agent) AS agent,
-                        CAST(NULL AS VARCHAR) AS status, MIN(ts) AS call_ts,
+                        CAST(NULL AS VARCHAR) AS status, MIN(call_ts) AS call_ts,
                         CAST(NULL AS TIMESTAMPTZ) AS run_ts, CAST(NULL AS DOUBLE) AS duration_s,
-                        {sums}
-                    FROM calls GROUP BY {node}
+                        {own}
+                    FROM per_run GROUP BY {node}
                 """,
                 "chosen": f"""
                     SELECT * FROM runs WHERE run_id IS NOT NULL AND (
-                        run_id IN (SELECT run_id FROM calls) OR (1 = 1{only(scope)}))
+                        run_id IN (SELECT run_id FROM per_run) OR (1 = 1{only(scope)}))
                 """,
                 "ended": f"""
                     SELECT {node} AS node, MAX({parent}) AS parent, MAX(agent) AS agent,
@@ -119,7 +125,7 @@ class Tree(msgspec.Struct, frozen=True):
                 """,
                 "parts": "SELECT * FROM own UNION ALL SELECT * FROM ended",
                 "known": f"""
-                    SELECT {node} AS node, run_id FROM calls WHERE run_id IS NOT NULL
+                    SELECT {node} AS node, run_id FROM per_run WHERE run_id IS NOT NULL
                     UNION ALL SELECT {node} AS node, run_id FROM chosen
                 """,
                 "counted": "SELECT node, COUNT(DISTINCT run_id) AS runs FROM known GROUP BY node",

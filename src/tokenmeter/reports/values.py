@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -53,19 +52,23 @@ class Column(msgspec.Struct, frozen=True):
         return self.heading or self.name.replace("_", " ")
 
 
-def cast(value: Any, kind: Kind) -> Value:
-    """Give a value of an engine as every engine would.
+def cast(values: Iterable[Any], kind: Kind) -> list[Value]:
+    """Give values of an engine as every engine would.
 
-    >>> cast(Decimal("3"), "count"), cast(3, "money"), cast(float("nan"), "seconds")
-    (3, Decimal('3.000000000'), None)
+    >>> cast([Decimal("3")], "count"), cast([3], "money"), cast([float("nan"), 2], "seconds")
+    ([3], [Decimal('3.000000000')], [None, 2.0])
     """
-    if value is None or (isinstance(value, float) and isnan(value)):  # ClickHouse of no values
-        return None
-    return _CASTS[kind](value)
+    to = _CASTS[kind]
+    # What is no number, which ClickHouse gives of no values, is not equal to itself.
+    return [None if value is None or value != value else to(value) for value in values]  # noqa: PLR0124
 
 
 def _day(value: date | str) -> str:
     return str(value)[:10]
+
+
+def _money(value: Any) -> Decimal:
+    return (value if isinstance(value, Decimal) else Decimal(str(value))).quantize(_SMALLEST)
 
 
 def _time(value: Any) -> datetime:
@@ -75,7 +78,7 @@ def _time(value: Any) -> datetime:
 _CASTS: Mapping[Kind, Callable[[Any], Value]] = {
     "name": str,
     "count": int,
-    "money": lambda value: Decimal(str(value)).quantize(_SMALLEST),
+    "money": _money,
     "seconds": float,
     "share": float,
     "number": float,
@@ -222,11 +225,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         from tokenmeter.frames import frame
 
         # Through `cast`: some libraries want amounts of one column to have equally many digits.
-        columns = {
-            column.name: [
-                cast(row[at], "money") if column.kind == "money" else row[at] for row in self.rows
-            ]
-            for at, column in enumerate(self.columns)
+        columns: dict[str, Sequence[Value]] = {
+            column.name: self.column(column.name) for column in self.columns
+        }
+        columns |= {
+            column.name: cast(columns[column.name], "money")
+            for column in self.columns
+            if column.kind == "money"
         }
         return frame(columns, backend)
 
@@ -243,5 +248,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_of(columns: Sequence[Column], found: Iterable[Sequence[Any]]) -> tuple[Row, ...]:
     """Give what an engine found as every engine would."""
-    kinds: list[Kind] = [column.kind for column in columns]
-    return tuple(tuple(map(cast, row, kinds)) for row in found)
+    every = zip(zip(*found, strict=True), columns, strict=False)  # of no rows there is no column
+    return tuple(zip(*(cast(values, column.kind) for values, column in every), strict=True))

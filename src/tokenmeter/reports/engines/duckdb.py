@@ -22,13 +22,16 @@ from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.frames import native
 from tokenmeter.reports.engines import Watch
 from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
-from tokenmeter.reports.relations import IS_EVENT
+from tokenmeter.reports.relations import COPY, IS_EVENT
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "700MB"
-"""What DuckDB may use before it goes to the disk."""
+MEMORY = "850MB"
+"""What DuckDB may use before it goes to the disk, or asks for more where it cannot go there."""
+
+ROOM = "80%"
+"""What it may ask for, of the memory of the machine."""
 
 LONGEST_LINE = 16 << 20
 """Bytes that one line may have; a longer one is no event."""
@@ -40,14 +43,14 @@ class DuckDB:
     """One database in this process with the events of some files or of a frame."""
 
     dialect = "duckdb"
-    source = "ledger"
+    is_once = True
 
     def __init__(self, connection: DuckDBPyConnection, folder: Path, watch: Watch | None) -> None:
         self._connection = connection
         self._folder = folder
         self._watch = watch
+        self.source = "ledger"
         self.damage: list[str] = []
-        self.is_once = True
         self.ask("SET TimeZone = 'UTC'")
         self.ask("SET autoinstall_known_extensions = false")  # that would ask the network
         self.ask("SET preserve_insertion_order = false")
@@ -59,7 +62,7 @@ class DuckDB:
         connection = self._connection
 
         def work() -> list[tuple[Any, ...]]:
-            return connection.execute(sql).fetchall()
+            return self._roomy(sql)
 
         if self._watch is None:
             return work()
@@ -67,6 +70,25 @@ class DuckDB:
             work, connection.query_progress, connection.interrupt
         )
         return found
+
+    def _roomy(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query, with all that the machine has where it does not fit.
+
+        Quantiles of very many groups cannot go to the disk.
+        """
+        from duckdb import OutOfMemoryException
+
+        try:
+            return self._connection.execute(sql).fetchall()
+        except OutOfMemoryException:
+            self._connection.execute(f"SET memory_limit = '{ROOM}'")
+        try:
+            return self._connection.execute(sql).fetchall()
+        except OutOfMemoryException as exc:
+            raise ConfigurationError(
+                "this report does not fit into the memory of this machine; group by less, take a "
+                "shorter period (--since, --until), or let another --engine run it"
+            ) from exc
 
     def read(self, files: Files) -> None:
         """Make the events of files the source."""
@@ -130,14 +152,25 @@ class DuckDB:
             ((count, distinct),) = self.ask(f"SELECT count(*), count(DISTINCT {key}) {events}")
             if count == distinct:
                 return
-        self.is_once = False
-        places = self.ask(
-            f"SELECT DISTINCT {_FILE} FROM {self.source} WHERE event_id IN "
-            f"(SELECT event_id {events} GROUP BY event_id HAVING count(*) > 1) ORDER BY 1"
-        )
+        self._leave_out_twins()
+        places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins ORDER BY 1")
         names = ", ".join(str(name) for (name,) in places)
         many = f"{count - distinct} events are" if count - distinct > 1 else "1 event is"
         self.damage.append(f"{many} there twice and counted once: {names}")
+
+    def _leave_out_twins(self) -> None:
+        """Rank the events that are there twice, rather than have each query rank all events."""
+        self.ask(
+            f"CREATE TABLE twins AS SELECT *, {COPY} FROM {self.source} WHERE {IS_EVENT} AND "
+            f"event_id IN (SELECT event_id FROM {self.source} WHERE {IS_EVENT} "
+            "GROUP BY event_id HAVING count(*) > 1)"
+        )
+        self.ask(
+            f"CREATE VIEW once AS SELECT * FROM {self.source} "
+            "WHERE event_id NOT IN (SELECT event_id FROM twins) "
+            "UNION ALL BY NAME SELECT * EXCLUDE copy FROM twins WHERE copy = 1"
+        )
+        self.source = "once"
 
 
 def _columns(found: Mapping[str, str]) -> list[str]:
