@@ -278,8 +278,8 @@ def open_packed(path: Path) -> BinaryIO:
 def damage() -> tuple[type[Exception], ...]:
     """Give what reading a packed file raises where it is cut off or damaged."""
     with contextlib.suppress(MissingExtraError):
-        return EOFError, zlib.error, zstd().ZstdError
-    return EOFError, zlib.error
+        return EOFError, zlib.error, gzip.BadGzipFile, zstd().ZstdError
+    return EOFError, zlib.error, gzip.BadGzipFile
 
 
 def packer(packing: Packing) -> Any:

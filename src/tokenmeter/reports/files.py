@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles
+from tokenmeter.event import UsageEvent
+from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles, damage, open_packed
 from tokenmeter.ledger import Ledger, ledgers
 
 _PARQUET = ".parquet"
@@ -64,15 +67,29 @@ def _parts(ledger: Path) -> list[Path]:
     return [ledger.with_name(name.name) for name in names if name is not None] + live
 
 
-def is_unfinished(path: Path) -> bool:
-    """Say whether the last line of a plain file has no end: it is being written, or is torn."""
-    if path.suffix in ENDINGS.values():
-        return False
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
+def is_sound(path: Path) -> bool:
+    """Say whether each line of a file is an event to the reader that all of tokenmeter has.
+
+    DuckDB cannot say so: it takes ``"7"`` and 7.5 for a number of tokens, and 7 for a name.
+    """
+    if path.stat().st_size == 0:
+        return path.suffix not in ENDINGS.values()  # nothing, packed, is something
+    with open_packed(path) as file:
+        try:
+            return all(map(_is_event, file))
+        except damage():
             return False
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
+
+
+_decode = msgspec.json.Decoder(UsageEvent).decode
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return line.endswith(b"\n")
 
 
 def reread(path: Path) -> Ledger:

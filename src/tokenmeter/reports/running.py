@@ -115,6 +115,8 @@ def _currency(engine: Engine, scope: Scope) -> str:
 
 def _oddities(facts: Facts) -> Iterator[str]:
     if facts.ahead:
-        yield f"{facts.ahead} events are ahead of the clock of this machine"
+        events = "1 event is" if facts.ahead == 1 else f"{facts.ahead} events are"
+        yield f"{events} ahead of the clock of this machine"
     if facts.newer:
-        yield f"{facts.newer} events have a newer schema: what only it has is not in here"
+        events = "1 event has" if facts.newer == 1 else f"{facts.newer} events have"
+        yield f"{events} a newer schema: what only it has is not in here"

@@ -71,8 +71,11 @@ def _money(value: Any) -> Decimal:
     return (value if isinstance(value, Decimal) else Decimal(str(value))).quantize(_SMALLEST)
 
 
-def _time(value: Any) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(value))
+def _time(value: Any) -> datetime | None:
+    try:
+        return _EPOCH + timedelta(microseconds=int(value))
+    except OverflowError:  # some engines know years that Python does not
+        return None
 
 
 _CASTS: Mapping[Kind, Callable[[Any], Value]] = {

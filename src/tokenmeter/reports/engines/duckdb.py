@@ -2,8 +2,8 @@
 
 Lines are read once, into a temporary table, so that all parts of a report are about the same
 events although the ledger may be growing; a file that holds anything that is no event is read
-again by the reader that knows every damage, so that what counts does not depend on who reads.
-Parquet is read where it is.
+by the reader that knows every damage, so that what counts does not depend on who reads.
+Parquet is read where it is; columns of other types are cast, and what cannot be is unknown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tokenmeter.compaction import columns_of, text
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.frames import native
 from tokenmeter.reports.engines import Watch
-from tokenmeter.reports.files import Files, complaints, files_of, is_unfinished, reread
+from tokenmeter.reports.files import Files, complaints, files_of, is_sound, reread
 from tokenmeter.reports.relations import COPY, IS_EVENT
 
 if TYPE_CHECKING:
@@ -98,23 +98,16 @@ class DuckDB:
             parts.append("SELECT * FROM lines")
         parts += [self._shaped(f"read_parquet({text(path)})", path) for path in files.parquet]
         self.ask(f"CREATE VIEW {self.source} AS {' UNION ALL BY NAME '.join(parts)}")
-        self._look_for_twins()
+        self._look_at_rows()
 
     def frame(self, frame: object) -> None:
         """Make the rows of a frame the source."""
         self._connection.register("frame", native(frame))
         self.ask(f"CREATE VIEW {self.source} AS {self._shaped('frame', 'the frame')}")
-        (counts,) = self.ask(
-            f"SELECT count(*), count(*) FILTER (WHERE coalesce({IS_EVENT}, false)) "
-            f"FROM {self.source}"
-        )
-        if others := counts[0] - counts[1]:
-            rows = "1 row is" if others == 1 else f"{others} rows are"
-            self.damage.append(f"the frame: {rows} no event")
-        self._look_for_twins()
+        self._look_at_rows()
 
     def _read_lines(self, paths: list[Path]) -> None:
-        sound = [path for path in paths if not is_unfinished(path)]
+        sound = [path for path in paths if is_sound(path)]
         self.ask(f"CREATE TABLE lines AS {_lines(sound)}")
         found = self.ask(
             f"SELECT {_FILE} FROM lines WHERE NOT coalesce({IS_EVENT}, false) GROUP BY {_FILE}"
@@ -145,18 +138,39 @@ class DuckDB:
             )
         return f"SELECT {', '.join(_columns(found))}, {text(origin)} AS {_FILE} FROM {table}"
 
-    def _look_for_twins(self) -> None:
-        """See whether each event is there once; equal hashes say maybe, equal ids say no."""
-        events = f"FROM {self.source} WHERE {IS_EVENT}"
-        for key in ("hash(event_id)", "event_id"):
-            ((count, distinct),) = self.ask(f"SELECT count(*), count(DISTINCT {key}) {events}")
-            if count == distinct:
-                return
-        self._leave_out_twins()
-        places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins ORDER BY 1")
-        names = ", ".join(str(name) for (name,) in places)
-        many = f"{count - distinct} events are" if count - distinct > 1 else "1 event is"
-        self.damage.append(f"{many} there twice and counted once: {names}")
+    def _look_at_rows(self) -> None:
+        """See whether each row is an event that can be, and each event is there once."""
+        odd = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in _ODD)
+        ((rows, *odds),) = self.ask(f"SELECT count(*), {odd} FROM {self.source}")
+        count, distinct = self._counted("hash(event_id)")
+        if count < rows:
+            self._say(f"NOT coalesce({IS_EVENT}, false)", "row", "no event")
+        for (condition, what), many in zip(_ODD.items(), odds, strict=True):
+            if many:
+                self._say(f"{IS_EVENT} AND {condition}", "event", what)
+        # Equal hashes say maybe, equal ids say no.
+        if distinct < count and (distinct := self._counted("event_id")[1]) < count:
+            self._leave_out_twins()
+            places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins ORDER BY 1")
+            names = ", ".join(str(name) for (name,) in places)
+            self.damage.append(
+                f"{_many(count - distinct, 'event')} there twice and counted once: {names}"
+            )
+
+    def _counted(self, key: str) -> tuple[int, int]:
+        """Count events, and how many of them differ."""
+        ((count, distinct),) = self.ask(
+            f"SELECT count(*), count(DISTINCT {key}) FROM {self.source} WHERE {IS_EVENT}"
+        )
+        return count, distinct
+
+    def _say(self, condition: str, noun: str, what: str) -> None:
+        """Say of how many rows of which file something holds."""
+        found = self.ask(
+            f"SELECT {_FILE}, count(*) FROM {self.source} WHERE {condition} "
+            f"GROUP BY {_FILE} ORDER BY {_FILE}"
+        )
+        self.damage += [f"{name}: {_many(count, noun)} {what}" for name, count in found]
 
     def _leave_out_twins(self) -> None:
         """Rank the events that are there twice, rather than have each query rank all events."""
@@ -171,6 +185,17 @@ class DuckDB:
             "UNION ALL BY NAME SELECT * EXCLUDE copy FROM twins WHERE copy = 1"
         )
         self.source = "once"
+
+
+_ODD = {
+    "ts < TIMESTAMPTZ '2000-01-01 00:00:00+00'": "before the year 2000: a clock was wrong",
+    "duration_s < 0": "shorter than nothing: a clock was put back",
+}
+"""What no event can be, and what it says of the machine that wrote it; it is counted."""
+
+
+def _many(count: int, noun: str) -> str:
+    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
 
 
 def _columns(found: Mapping[str, str]) -> list[str]:
@@ -228,7 +253,8 @@ def opened(source: object, *, watch: Watch | None = None) -> Generator[DuckDB]:
                 engine.frame(source) if files is None else engine.read(files)
                 yield engine
         except duckdb.Error as exc:
-            raise ConfigurationError(f"DuckDB cannot make a report of this: {exc}") from exc
+            reason = str(exc).partition("\n")[0]  # what follows is a piece of SQL
+            raise ConfigurationError(f"DuckDB cannot make a report of this: {reason}") from exc
 
 
 def _names(source: object) -> list[Path] | None:
