@@ -25,14 +25,14 @@ ELSEWHERE = {
     50: "test_prices.py::test_a_tier_that_no_book_prices_is_a_documented_factor",
     51: "test_prices.py::test_an_unknown_model_is_never_free",
     53: "test_otel_measures.py::test_the_cost_says_its_currency",
+    54: "test_complaints_reports.py::test_days_do_not_depend_on_the_zone_of_the_reader",
+    55: "test_complaints_reports.py::test_ledgers_of_two_machines_add_up",
+    56: "test_complaints_reports.py::test_the_parts_of_all_time_are_all_of_it",
 }
 """Where a complaint has its test, or one of them, in another file."""
 
 NOT_OF_PRICES = {
     52: "budgets, which are not built yet",
-    54: "days of reports, and the zone that they are in",
-    55: "ledgers of several machines, read together by reports",
-    56: "totals of reports, of all time and of a week",
 }
 
 THERE = Path(__file__).parent
