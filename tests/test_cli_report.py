@@ -415,7 +415,7 @@ def test_every_example_of_the_help_is_a_command_that_runs(
         main(["report", "--help"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     commands = [line.partition(" | ")[0] for line in lines if line.startswith("tokenmeter report ")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         assert main(shlex.split(command)[1:]) == 0, command
 

@@ -13,7 +13,8 @@ _EXAMPLES = (
     ("whose work was accepted, and what it cost",
      "tokenmeter leaderboard usage.jsonl --since 2026-11-01 --until 2026-11-30"),
     ("teams instead of people", "tokenmeter leaderboard usage.jsonl --by team"),
-    ("why there are no places", "the lines below the table say it; see also --help above"),
+    ("teams with three accepted outcomes, too, where there are too few with five",
+     "tokenmeter leaderboard usage.jsonl --by team --fewest-outcomes 3"),
 )  # fmt: skip
 
 
@@ -25,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="who is compared: user, team, tag:NAME … An outcome counts for whom it was said of, "
         "with outcome(…, user=…) in a block, or  tokenmeter outcomes --user COLUMN; calls make "
-        "nobody's outcome one's own (default: user)",
+        "nobody's outcome one's own. Who has more attempts without a price than accepted outcomes "
+        "has no place by cost (default: user)",
     )
     parser.add_argument(
         "--fewest-outcomes",

@@ -12,7 +12,9 @@ from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.usage import Usage
 from tokenmeter.reports.values import Result
 
+PREVIOUS = "previous"
 _NOVEMBER = "--since 2026-11-01 --until 2026-11-30"
+_TWO_WEEKS = "--since 2026-11-02 --until 2026-11-15"
 _EXAMPLES = (
     (
         "what did each user cost in November, by the days of Berlin",
@@ -27,16 +29,24 @@ _EXAMPLES = (
         "tokenmeter report 'logs/*.jsonl' --by day,team --output spending.html",
     ),
     (
+        "two weeks beside the two before",
+        f"tokenmeter report usage.jsonl --by team {_TWO_WEEKS} --compare {PREVIOUS}",
+    ),
+    (
         "November beside October",
         f"tokenmeter report usage.jsonl --by team {_NOVEMBER} --compare 2026-10-01..2026-10-31",
     ),
     (
-        "which attempts failed, and why",
+        "how many attempts of each model failed",
+        "tokenmeter report usage.jsonl --by model",
+    ),
+    (
+        "and why they failed",
         "tokenmeter report usage.jsonl --by model,error_type --only status=failed",
     ),
     (
-        "what nobody claims: calls without a user, a team, a task, an agent",
-        "tokenmeter report usage.jsonl --by service,user,task",
+        "which services and hosts make calls that name nobody",
+        "tokenmeter coverage usage.jsonl --by service,host",
     ),
     (
         "one number for a program",
@@ -47,8 +57,6 @@ _EXAMPLES = (
         "tokenmeter report --by team,day --sql --dialect spark --source lake.events",
     ),
 )
-
-PREVIOUS = "previous"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

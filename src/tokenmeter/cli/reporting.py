@@ -29,6 +29,18 @@ Answer = Callable[[Engine, Scope], Result]
 TABLE = "tokenmeter_events"
 """The table that SQL asks where nobody names one."""
 
+_WORDS = """\
+words of the tables:
+  attempts      exchanges with a provider, each retry included; calls are those without the retries
+  countable     attempts that had something to count: all but those that failed before an answer
+  est.          countable, and counted here, because the provider did not say it
+  part.         countable, and only a lower bound is known: an answer that was left
+  unknown, ?    countable, and nobody knows: in no sum, and never a zero
+  unpriced      countable, and in no amount: without a price, or priced in another currency
+  unattributed  without user, team, task, agent and conversation: in the line below a table of all
+                attempts, in a column of the countable ones
+"""
+
 _ENDINGS = {
     ".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html",
 }  # fmt: skip
@@ -47,7 +59,8 @@ def configure(
         examples: What somebody wants to know, and the command that says it.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "examples:\n" + "\n".join(f"  {what}:\n    {do}" for what, do in examples)
+    told = "\n".join(f"  {what}:\n    {do}" for what, do in examples)
+    parser.epilog = f"{_WORDS}\nexamples:\n{told}"
     _add_source(parser)
     _add_scope(parser.add_argument_group("what it is about"))
     _add_output(parser.add_argument_group("how it looks"))
@@ -129,8 +142,8 @@ def _add_scope(group: Any) -> None:
     group.add_argument(
         "--currency",
         metavar="CODE",
-        help="the currency of amounts; calls in another one count as unpriced "
-        "(default: that of most calls)",
+        help="the currency of amounts; calls in another one count as unpriced, so ask once for "
+        "each (default: that of most calls)",
     )
     group.add_argument(
         "--only",
@@ -138,7 +151,7 @@ def _add_scope(group: Any) -> None:
         default=[],
         metavar="COLUMN=VALUE",
         help="only calls with this value, for example model=gpt-5 or tag:sprint=12; repeat it for "
-        "more conditions, which must all hold",
+        "more conditions, which must all hold; to see calls without a value, group by the column",
     )
 
 

@@ -13,15 +13,20 @@ _EXAMPLES = (
     ("what an accepted task costs each team, with its confidence interval",
      "tokenmeter tasks usage.jsonl --by team --since 2026-11-01 --until 2026-11-30"),
     ("what was spent after the outcome, and without any",
-     "tokenmeter tasks usage.jsonl --by team --format json"),
+     "tokenmeter tasks usage.jsonl --by ''"),
     ("outcomes come from the program, or from a tracker",
      "tokenmeter outcomes --help"),
 )  # fmt: skip
 
+_MORE = (
+    "an outcome counts for what was said with it, and a task in each row that has something of "
+    "it, so that rows can have more tasks than the total"
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    reporting.add_by(parser, "task", "an outcome counts for what was said with it")
+    reporting.add_by(parser, "task", _MORE)
     reporting.add_top(parser)
     reporting.configure(parser, _tasks, _EXAMPLES)
 

@@ -9,6 +9,8 @@ from tokenmeter.reports.tree import Tree
 
 _EXAMPLES = (
     ("what each agent used, over all its runs", "tokenmeter tree usage.jsonl"),
+    ("which agent is the expensive one within a task",
+     "tokenmeter tree usage.jsonl --only task=ABC-12"),
     ("the runs of one task, each below the one that began it",
      "tokenmeter tree usage.jsonl --task ABC-12"),
     ("the runs of one conversation", "tokenmeter tree usage.jsonl --runs --only conversation=c-7"),
