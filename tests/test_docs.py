@@ -126,6 +126,9 @@ def _commands(program: str) -> list[str]:
 
 
 def _words(table: str) -> list[list[str]]:
-    """Give the words of each line; of a day and of seconds, which are of this run, their kind."""
+    """Give the words of each line; of a day and of seconds, which are of this run, their kind.
+
+    The rule below the headings is as wide as the seconds are long.
+    """
     lines = re.sub(r"\d+\.\d+(?! %)", "seconds", re.sub(r"\d{4}-\d\d-\d\d", "day", table))
-    return [line.split() for line in lines.splitlines() if line.split()]
+    return [line.split() for line in lines.splitlines() if line.strip(" ─")]
