@@ -18,8 +18,8 @@ _PLAIN = (
     "user", "team", "task", "agent", "conversation", "provider", "request_model",
     "response_model", "operation", "status", "error_type", "service", "environment", "host",
     "region", "service_tier", "source", "server_address", "run_id", "trace_id", "estimator",
-    "price_source", "cost_reason", "evidence", "reference", "user_origin", "input_provenance",
-    "output_provenance",
+    "price_source", "cost_currency", "cost_reason", "evidence", "reference", "user_origin",
+    "input_provenance", "output_provenance",
 )  # fmt: skip
 
 _DATES = {"day": "DAY", "week": "WEEK", "month": "MONTH"}

@@ -121,6 +121,8 @@ def _ratios(row: dict[str, Any]) -> tuple[Value, ...]:
 
 
 def _divided(cost: Decimal, by: int) -> Decimal | None:
+    if by == 1:  # as in most rows, where a row is a task
+        return cost
     return (cost / by).quantize(_SMALLEST) if by else None
 
 
