@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from signals import heed_ctrl_c
 from tokenmeter.cli.progress import watched
 from tokenmeter.event import UsageEvent
 
@@ -87,6 +88,7 @@ def test_ctrl_c_ends_a_query_and_leaves_nothing_behind(tmp_path: Path, is_termin
         stdout=subprocess.PIPE,
         stderr=there if is_terminal else subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(spilled), "TERM": "xterm"},
+        preexec_fn=heed_ctrl_c,
     ) as process:
         os.close(there)
         assert process.stdout is not None

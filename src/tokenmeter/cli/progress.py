@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 from tokenmeter.errors import MissingExtraError
@@ -55,15 +56,24 @@ def watched(
 
     Whatever ends the waiting, Ctrl-C for example, stops the work, and goes on when it has ended.
     """
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
+    future: Future[Any] = Future()
+
+    def run() -> None:
         try:
-            while wait([future], _POLL_S).not_done:
-                say(done())
-        except BaseException:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 (whoever waits raises it)
+            future.set_exception(exc)
+
+    thread = Thread(target=run, daemon=True)
+    try:
+        thread.start()
+        while wait([future], _POLL_S).not_done:
+            say(done())
+    except BaseException:
+        if thread.is_alive():
             _stop(future, stop)
-            raise
-        return future.result()
+        raise
+    return future.result()
 
 
 def _stop(future: Future[Any], stop: Callable[[], None]) -> None:
