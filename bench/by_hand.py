@@ -105,10 +105,10 @@ COVERAGE = f"""
         count(*) FILTER ({_COUNTABLE} AND input_provenance IN ('reported', 'none')
             AND output_provenance IN ('reported', 'none')) AS reported{_SIDES},
         count(*) FILTER ({_COUNTABLE} AND cost_amount IS NULL) AS unpriced,
-        count(*) FILTER ({_COUNTABLE} AND "user" IS NULL) AS without_user,
-        count(*) FILTER ({_COUNTABLE} AND team IS NULL) AS without_team,
-        count(*) FILTER ({_COUNTABLE} AND task IS NULL) AS without_task,
-        count(*) FILTER ({_COUNTABLE} AND {_NOBODY}) AS unattributed,
+        count(*) FILTER ("user" IS NULL) AS without_user,
+        count(*) FILTER (team IS NULL) AS without_team,
+        count(*) FILTER (task IS NULL) AS without_task,
+        count(*) FILTER ({_NOBODY}) AS unattributed,
         grouping(service) AS is_total
     FROM '{{file}}' WHERE kind = 'call'
     GROUP BY GROUPING SETS ((service, provider, operation), ())

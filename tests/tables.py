@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from hypothesis import settings
 
 from tokenmeter import UsageEvent
 from tokenmeter.reports.definition import Report
@@ -17,6 +18,8 @@ from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.values import Result
 
 encode = msgspec.json.Encoder().encode
+EXAMPLES = min(settings().max_examples, 100)
+"""How many examples a law of reports has: each makes a report or more, which takes 0.1 s."""
 
 
 def written(events: Iterable[UsageEvent], path: Path) -> Path:

@@ -85,15 +85,22 @@ def test_a_day_without_real_use_is_no_active_day(tmp_path: Path) -> None:
     """C54: days with no tokens count as active."""
     idle: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0, "input_provenance": "none",
                             "output_provenance": "none"}  # fmt: skip
+    nothing: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
+    unknown: dict[str, Any] = {
+        "input_tokens": None, "output_tokens": None, "input_provenance": "unknown",
+        "output_provenance": "unknown",
+    }  # fmt: skip
     events = [
         call(1, MONDAY, user="ada"), call(2, MONDAY + timedelta(days=1), user="ada"),
         call(3, MONDAY, user="bob"), call(4, MONDAY + timedelta(days=1), user="bob", **idle),
         call(5, MONDAY, user="eve"),
         call(6, MONDAY + timedelta(days=2), user="eve", status="failed", **idle),
+        call(7, MONDAY, user="joe"), call(8, MONDAY + timedelta(days=1), user="joe", **nothing),
+        call(9, MONDAY, user="kim"), call(10, MONDAY + timedelta(days=1), user="kim", **unknown),
     ]  # fmt: skip
     result = reported(Adoption(fewest_people=1), events, tmp_path)
     assert table(result, "team", "people", "active", "one_day_only", "no_day") == [
-        ("red", 3, 1, 2, 0), ("(everybody)", 3, 1, 2, 0),
+        ("red", 5, 2, 3, 0), ("(everybody)", 5, 2, 3, 0),
     ]  # fmt: skip
 
 

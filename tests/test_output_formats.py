@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from reported import ODD, named, result
+from reported import FACTS, ODD, named, result
 from tokenmeter.reports.output import csv as as_csv
 from tokenmeter.reports.output import json as as_json
 from tokenmeter.reports.output import markdown as as_markdown
@@ -131,6 +132,15 @@ def test_markdown_has_a_table_its_total_and_what_is_true_of_it() -> None:
         "unknown 2.5 % (1) · unpriced 10 % (4) · unattributed 7.3 % (3) · rules version 1\n"
         "- damage: usage.jsonl: 1 line (2) is no event\n"
     )
+
+
+def test_other_currencies_are_named_where_the_unpriced_are() -> None:
+    elsewhere = replace(FACTS, other_currencies={"EUR": 1200, "x\ny": 1})
+    shown = written(as_markdown.write, result(facts=elsewhere))
+    assert "unpriced 10 % (4; 1,200 of them in EUR; 1 of them in x" in shown
+    assert "x\ny" not in shown
+    facts = json.loads(written(as_json.write, result(facts=elsewhere)))["facts"]
+    assert facts["other_currencies"] == elsewhere.other_currencies
 
 
 def test_markdown_takes_no_name_for_markdown_or_html() -> None:

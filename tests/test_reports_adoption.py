@@ -11,6 +11,7 @@ import pytest
 from tables import reported, table
 from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.reports.adoption import Adoption
+from tokenmeter.reports.leaderboard import Leaderboard
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 COLUMNS = ("week", "team", "people", "active", "active_share", "one_day_only", "no_day")
@@ -93,6 +94,13 @@ def test_below_target_is_said_by_nothing(tmp_path: Path) -> None:
     low = adoption(tmp_path, [use("ada", 0)], target=0.99)
     high = adoption(tmp_path, [use("ada", 0)], target=0.01)
     assert (low.rows, low.notes, low.columns) == (high.rows, high.notes, high.columns)
+
+
+@pytest.mark.parametrize("of", [Adoption, Leaderboard])
+@pytest.mark.parametrize("by", ["day", "week", "month"])
+def test_people_are_not_compared_by_when_they_worked(tmp_path: Path, of: Any, by: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"a {by} is nobody's"):
+        reported(of(by), [use("ada", 0)], tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"target": 80}, {"target": 0}, {"days": 0}, {"days": 8}])

@@ -153,11 +153,14 @@ BOARDS = (
     Leaderboard("user", fewest_outcomes=2, unclaimed=0.05),
     Leaderboard("team", fewest_outcomes=1, fewest_entries=2, fewest_people=1),
 )
+EXAMPLES = max(5, min(40, settings().max_examples // 4))
+"""How many companies are tried; each makes reports of two ledgers, or four."""
+
 OPEN = {"named": 0.0, "unclaimed": 1e9, "fewest_entries": 1}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: f"{board.by}-{board.fewest_outcomes}")
-@settings(deadline=None, max_examples=25,
+@settings(deadline=None, max_examples=EXAMPLES,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.integers(0, 10_000), st.sampled_from(PEOPLE), st.lists(WASTE, min_size=1, max_size=4))
 def test_waste_lifts_nobody(
@@ -180,7 +183,7 @@ def test_waste_lifts_nobody(
     assert is_no_better(after[2], would_be[2])
 
 
-@settings(deadline=None, max_examples=40,
+@settings(deadline=None, max_examples=EXAMPLES,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.integers(0, 10_000), st.sampled_from(PEOPLE), st.lists(WASTE, min_size=1, max_size=4))
 def test_waste_changes_nothing_in_adoption(

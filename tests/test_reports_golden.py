@@ -5,7 +5,7 @@ What other engines make of the same reports is in ``engines/``.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -253,6 +253,13 @@ def test_the_facts_are_what_plain_python_finds(name: str) -> None:
     _same(facts, {figure: figures[figure] for figure in shared})
     before = [e for e in company.once(EVENTS) if scope.until is None or e.ts < scope.until]
     assert facts["countable"] == sum(map(is_countable, calls))
+    elsewhere = Counter(
+        call.cost_currency
+        for call in calls
+        if is_countable(call) and call.cost_amount is not None
+        if call.cost_currency != golden["currency"]
+    )
+    assert facts["other_currencies"] == elsewhere
     assert facts["outcomes"] == sum(e.kind == "outcome" for e in before)
     assert facts["ahead"] == sum(e.ts > company.NOW for e in before)
     assert facts["newer"] == sum(e.schema > 1 for e in before)
@@ -281,11 +288,41 @@ def test_tasks_are_settled_as_python_settles_them() -> None:
         assert Decimal(row["cost_after"] or 0) == account.spent_after.costs.get("USD", 0), name
 
 
+@pytest.mark.parametrize(
+    ("name", "by"),
+    {"coverage": ("service", "provider", "operation"), "coverage-team": ("team", "user")}.items(),
+)
+def test_coverage_is_what_plain_python_counts(name: str, by: tuple[str, ...]) -> None:
+    golden = reported.expected(name)
+    groups: dict[tuple[object, ...], list[UsageEvent]] = defaultdict(list)
+    for call in chosen(reported.VARIANTS[name].scope):
+        groups[tuple(getattr(call, column) for column in by)].append(call)
+    names = [column.partition(": ")[0] for column in golden["columns"]]
+    assert tuple(names[: len(by)]) == by
+    rows = {tuple(row[: len(by)]): dict(zip(names, row, strict=True)) for row in golden["rows"]}
+    assert rows.keys() == groups.keys()
+    for group, calls in groups.items():
+        figures = in_python(calls, golden["currency"])
+        countable = [call for call in calls if is_countable(call)]
+        exact = {"reported", "none", None}
+        expected = {
+            **{key: figures[key] for key in figures.keys() & rows[group].keys()},
+            "countable": len(countable),
+            "reported": sum({c.input_provenance, c.output_provenance} <= exact for c in countable),
+            "without_user": sum(call.user is None for call in calls),
+            "without_team": sum(call.team is None for call in calls),
+            "without_task": sum(call.task is None for call in calls),
+        }
+        _same(rows[group], expected)
+        assert expected.keys() | set(by) == rows[group].keys()
+
+
 def test_people_are_active_who_have_days_of_use() -> None:
     used: dict[str, set[date]] = defaultdict(set)
     teams: dict[str | None, set[str]] = defaultdict(set)
     for call in chosen(reported.WEEKS):
-        if call.user is not None and call.status == "completed" and is_countable(call):
+        is_real = is_countable(call) and (call.input_tokens, call.output_tokens) != (0, 0)
+        if call.user is not None and call.status == "completed" and is_real:
             used[call.user].add(call.ts.astimezone(ZoneInfo("Europe/Berlin")).date())
             teams[call.team].add(call.user)
     large = [people for people in teams.values() if len(people) >= 5]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tables import EXAMPLES
 from test_settlement import ODD, STATEMENTS, said
 from tokenmeter import UsageEvent
 from tokenmeter.compaction import columns_of
@@ -65,7 +66,11 @@ def micros(ts: datetime) -> int:
 EVIDENCE = st.sampled_from([None, "self", "ci"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(STATEMENTS, st.lists(EVIDENCE, min_size=12, max_size=12))
 def test_sql_and_python_say_the_same_of_whatever_is_stated(
     ledger: duckdb.DuckDBPyConnection, made: list[tuple[str, str, str | None]], witness: list[Any]
@@ -74,7 +79,11 @@ def test_sql_and_python_say_the_same_of_whatever_is_stated(
     assert in_sql(ledger, statements) == in_python(statements)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(ODD, max_size=8, unique_by=lambda event: event.event_id))
 def test_they_say_the_same_of_what_is_forged_and_odd(
     ledger: duckdb.DuckDBPyConnection, made: list[UsageEvent]

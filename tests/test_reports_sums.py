@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import company
 import company_in
+from tables import EXAMPLES, reported, table
 from tokenmeter import UsageEvent
 from tokenmeter.reports.columns import NAMES
 from tokenmeter.reports.engines.duckdb import opened
@@ -22,7 +23,7 @@ from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.usage import Usage
 from tokenmeter.reports.values import Facts, Result
 
-FEWER = settings().max_examples // 3  # each makes two reports
+FEWER = EXAMPLES // 3  # each makes two reports
 ADDITIVE = [measure.column.name for measure in measures(Scope()) if measure.is_additive]
 COUNT = st.none() | st.integers(0, 2**40)
 TEXT = st.none() | st.sampled_from(["", "a", "A", "ä", *company.ODD])
@@ -70,7 +71,7 @@ def sums(result: Result) -> dict[str, int | Decimal | None]:
     return {name: added(result.column(name)) for name in ADDITIVE}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(events(), BY, ZONE)
 def test_the_parts_add_up_to_the_whole_and_to_the_facts(
     made: list[UsageEvent], by: tuple[str, ...], zone: str
@@ -108,3 +109,17 @@ def test_a_ledger_that_is_handed_in_twice_changes_nothing_but_what_is_said_of_it
     said = [line for line in twice.damage if "there twice" in line]
     assert len(said) == bool(made)
     assert not any("there twice" in line for line in once.damage)
+
+
+def test_sums_beyond_64_bits_are_exact(tmp_path: Path) -> None:
+    most = 2**63 - 1
+    made = [
+        UsageEvent(
+            "call", f"e-{n}", 1, company.EDGES[0], user="ada", input_tokens=most, output_tokens=n
+        )
+        for n in (1, 2, 3)
+    ]
+    result = reported(Usage(("user",)), made, tmp_path)
+    assert table(result, "input_tokens", "output_tokens") == [(3 * most, 6)]
+    assert result.total is not None
+    assert result.total[result.index("input_tokens")] == result.facts.input_tokens == 3 * most

@@ -101,6 +101,21 @@ def test_calls_that_are_chosen_have_the_outcomes_that_are_chosen_with_them(tmp_p
     assert table(result, "tasks", "accepted", "cost_amount") == [(4, 2, Decimal("1.02"))]
 
 
+def test_a_status_is_that_of_the_task_whoever_said_it_and_whoever_is_chosen(tmp_path: Path) -> None:
+    events = [
+        call(1, 1, "A", 10), call(2, 1, "B", 5), call(3, 1, "B", 5, user="bob"),
+        said(1, 4, "A", "accepted", user=None), said(2, 4, "B", "rejected", user="bob"),
+    ]  # fmt: skip
+    columns = ("task", "status", "accepted", "not_accepted", "undecided", "cost_amount")
+    hers = reported(Tasks(), events, tmp_path, only={"user": "ada"})
+    assert table(hers, *columns) == [
+        ("A", "accepted", 0, 0, 0, Decimal("0.1")), ("B", "rejected", 0, 0, 0, Decimal("0.05")),
+    ]  # fmt: skip
+    later = reported(Tasks(), [*events, call(4, 30, "A", 1)], tmp_path,
+                     since=DAY + timedelta(days=1))  # fmt: skip
+    assert table(later, *columns) == [("A", None, 0, 0, 0, Decimal("0.01"))]
+
+
 def test_what_is_beyond_the_top_is_added_up_in_one_row(tmp_path: Path) -> None:
     result = reported(Tasks(top=2), EVENTS, tmp_path)
     assert table(result, "task", "cost_amount", "accepted") == [

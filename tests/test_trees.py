@@ -214,7 +214,7 @@ def test_it_is_drawn_with_lines() -> None:
         "4 calls, 33 input + 4 output tokens; completed; 4.00 s\n"
         "├── b  1 call, 10 input + 1 output tokens; failed; 1.00 s\n"
         "└── c  1 call, 20 input + 1 output tokens; completed; 2.00 s\n"
-        "outside of any run: 1 call, 1000 input + 1 output tokens"
+        "outside of any run: 1 call, 1,000 input + 1 output tokens"
     )
     assert repr(tree([])) == "no runs"
     assert str(tree([run("b", "a")])).splitlines()[0] == (

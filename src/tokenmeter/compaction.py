@@ -28,6 +28,7 @@ from tokenmeter.event import Usage, UsageEvent
 from tokenmeter.exporters.jsonl_closed import sync_folder
 from tokenmeter.ids import is_derived
 from tokenmeter.ledger import Ledger
+from tokenmeter.quoting import text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -261,11 +262,6 @@ def _json(path: Path) -> str:
 def parquet(path: Path) -> str:
     """Give the table that a file is in SQL."""
     return f"read_parquet({text(path)})"
-
-
-def text(value: object) -> str:
-    """Give a text in SQL."""
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 def columns_of() -> dict[str, str]:

@@ -283,7 +283,7 @@ class Ledger:
     def _events(self, line: bytes) -> Iterator[UsageEvent]:
         """Give the event of a line, or the one that stands behind a torn one."""
         self._line_number += 1
-        event = _event(line)
+        event = event_of(line)
         if event is None:
             event = _behind(line)
             if event is not None or _is_torn(line):
@@ -299,7 +299,8 @@ class Ledger:
         self.torn.append(self._line_number)
 
 
-def _event(line: bytes | memoryview) -> UsageEvent | None:
+def event_of(line: bytes | memoryview) -> UsageEvent | None:
+    """Give the event that a line is; ``None``: it is none."""
     try:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -310,7 +311,7 @@ def _behind(line: bytes) -> UsageEvent | None:
     """Give the event that was appended to a line without an end; text in JSON cannot look so."""
     at = line.find(_BEGINNING, 1)
     while at > 0:
-        event = _event(memoryview(line)[at:])
+        event = event_of(memoryview(line)[at:])
         if event is not None:
             return event
         at = line.find(_BEGINNING, at + 1)

@@ -9,6 +9,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 from tokenmeter.event import UsageEvent
+from tokenmeter.wording import counted
 
 if TYPE_CHECKING:
     from tokenmeter.trees import Forest, Tree
@@ -158,8 +159,8 @@ class Tally:
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""
-        calls = "1 call" if self.calls == 1 else f"{self.calls} calls"
-        line = f"{calls}, {self.input_tokens} input + {self.output_tokens} output tokens"
+        tokens = f"{self.input_tokens:,} input + {self.output_tokens:,} output tokens"
+        line = f"{counted(self.calls, 'call')}, {tokens}"
         if self.costs:
             line += f", {money(self.costs)}"
         said = self.remarks()

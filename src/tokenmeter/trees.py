@@ -16,6 +16,7 @@ import msgspec
 from tokenmeter.event import Status, UsageEvent
 from tokenmeter.ids import is_derived
 from tokenmeter.tallies import Tally
+from tokenmeter.wording import counted
 
 LIMIT = 10_000
 """Runs that a forest keeps apart; what comes later is one visible row, ``(others)``."""
@@ -185,8 +186,7 @@ def _told(node: Node) -> str:
     """Say in a line what became of a run and what it used."""
     parts = [str(node.own) if node.own.attempts else "no calls of its own"]
     if node.children:
-        runs = "1 run" if node.fan_out == 1 else f"{node.fan_out} runs"
-        parts.append(f"with {runs} below: {node.subtree}")
+        parts.append(f"with {counted(node.fan_out, 'run')} below: {node.subtree}")
     parts.append(node.status or "no end known")
     if node.duration_s is not None:
         parts.append(f"{node.duration_s:.2f} s")

@@ -455,7 +455,7 @@ OPENAI = (
     ),
     openai(
         "chat stream that stalls",
-        impatient(iterating(_CHAT, CHAT), 0.3),
+        impatient(iterating(_CHAT, CHAT), 0.8),
         LATE_IN_STREAM,
         script=(Answer(gate=Gate(after=3)),),
     ),
@@ -582,7 +582,7 @@ ANTHROPIC = (
     ),
     anthropic(
         "message stream that stalls",
-        impatient(iterating(_MSG, MESSAGE), 0.3),
+        impatient(iterating(_MSG, MESSAGE), 0.8),
         failed_inside("ReadTimeout", **_STARTED),
         script=(Answer(gate=Gate(after=4)),),
     ),

@@ -141,7 +141,7 @@ class _Asked(BaseHTTPRequestHandler):
         try:
             found = self.server.connection.query(sql, "TabSeparated").bytes()  # type: ignore[attr-defined]
             self._answer(200, found)
-        except chdb.ChdbError as exc:
+        except (chdb.ChdbError, RuntimeError) as exc:
             self._answer(404, str(exc).encode())
 
     do_GET = do_POST  # noqa: N815

@@ -36,20 +36,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="the share of people that is aimed at, from 0 to 1 (default: %(default)s)",
     )
-    parser.add_argument(
+    reporting.add_number(
+        parser,
         "--days",
-        type=reporting.positive,
-        default=_USUAL.days,
-        metavar="N",
-        help="days of use in a week that make somebody active, 1 to 7; weeks with one day are "
-        "counted apart (default: %(default)s)",
+        _USUAL.days,
+        "days of use in a week that make somebody active, 1 to 7; weeks with one day are counted "
+        "apart",
     )
-    parser.add_argument(
+    reporting.add_number(
+        parser,
         "--fewest-people",
-        type=reporting.positive,
-        default=_USUAL.fewest_people,
-        metavar="N",
-        help="smaller groups are shown together or not at all (default: %(default)s)",
+        _USUAL.fewest_people,
+        "smaller groups are shown together or not at all",
     )
     parser.add_argument(
         "--people",

@@ -10,6 +10,7 @@ from tokenmeter.erasing.files import Place
 from tokenmeter.erasing.ledgers import TABLE, erase
 from tokenmeter.erasing.person import Person
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.wording import counted
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _command(options: argparse.Namespace) -> int:
     ):
         found.append(place)
         if place.events:
-            print(f"{place.name}: {_events(place.events)}")
+            print(f"{place.name}: {counted(place.events, 'event')}")
     print(said(found, person, dry_run=options.dry_run))
     return _warned(found)
 
@@ -66,14 +67,10 @@ def said(found: list[Place], person: Person, *, dry_run: bool) -> str:
     'the user of 2 events erased, in 1 of 2 places'
     """
     events = sum(place.events for place in found)
-    what = _events(events) if person.whole else f"the user of {_events(events)}"
+    what = counted(events, "event") if person.whole else f"the user of {counted(events, 'event')}"
     done = ("removed" if person.whole else "erased") if not dry_run else "would be erased"
     places = sum(1 for place in found if place.events)
     return f"{what} {done}, in {places} of {len(found)} places"
-
-
-def _events(events: int) -> str:
-    return "1 event" if events == 1 else f"{events:,} events"
 
 
 def _warned(found: list[Place]) -> int:

@@ -29,27 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "nobody's outcome one's own. Who has more attempts without a price than accepted outcomes "
         "has no place by cost (default: user)",
     )
-    parser.add_argument(
-        "--fewest-outcomes",
-        type=reporting.positive,
-        default=_USUAL.fewest_outcomes,
-        metavar="N",
-        help="accepted outcomes below which there is no place (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fewest-entries",
-        type=reporting.positive,
-        default=_USUAL.fewest_entries,
-        metavar="N",
-        help="with fewer that could have one there are no places at all (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fewest-people",
-        type=reporting.positive,
-        default=_USUAL.fewest_people,
-        metavar="N",
-        help="a team of fewer people has no place (default: %(default)s)",
-    )
+    for name, usual, what in (
+        ("outcomes", _USUAL.fewest_outcomes, "accepted outcomes below which there is no place"),
+        ("entries", _USUAL.fewest_entries, "with fewer that could have one there are no places"),
+        ("people", _USUAL.fewest_people, "a team of fewer people has no place"),
+    ):
+        reporting.add_number(parser, f"--fewest-{name}", usual, what)
     reporting.configure(parser, _leaderboard, _EXAMPLES)
 
 

@@ -37,8 +37,7 @@ words of the tables:
   part.         countable, and only a lower bound is known: an answer that was left
   unknown, ?    countable, and nobody knows: in no sum, and never a zero
   unpriced      countable, and in no amount: without a price, or priced in another currency
-  unattributed  without user, team, task, agent and conversation: in the line below a table of all
-                attempts, in a column of the countable ones
+  unattributed  attempts, countable or not, without user, team, task, agent and conversation
 """
 
 _ENDINGS = {
@@ -91,20 +90,21 @@ def by(options: argparse.Namespace) -> tuple[str, ...]:
 
 def add_top(parser: argparse.ArgumentParser) -> None:
     """Add the option that says how many rows there are."""
+    add_number(parser, "--top", None, "show the N most expensive rows, the others added up in one")
+
+
+def add_number(parser: argparse.ArgumentParser, name: str, usual: int | None, what: str) -> None:
+    """Add an option that takes a number of at least one."""
     parser.add_argument(
-        "--top",
-        type=positive,
+        name,
+        type=_positive,
+        default=usual,
         metavar="N",
-        help="show the N most expensive rows, the others added up in one (default: all)",
+        help=f"{what} (default: {'all' if usual is None else usual})",
     )
 
 
-def positive(text: str) -> int:
-    """Read a number of at least one.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
+def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1, such as 20")
     return int(text)

@@ -34,5 +34,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _tree(options: argparse.Namespace) -> Tree:
     if options.task is not None:
-        options.only.append(f"task={options.task}")
+        options.only = [*options.only, f"task={options.task}"]
     return Tree(runs=options.runs or options.task is not None)

@@ -8,11 +8,11 @@ from typing import Any
 
 from tokenmeter.compaction import Database, check, database_in, folder_alone, parquet
 from tokenmeter.compaction import publish as published
-from tokenmeter.compaction import text as literal
 from tokenmeter.erasing.files import Place
 from tokenmeter.erasing.person import ERASED, Person
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.exporters.postgres import connect, quoted
+from tokenmeter.quoting import text
 
 # -- Parquet --------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ def _in_file(database: Database, path: Path, person: Person, *, dry_run: bool) -
         query = f"SELECT * FROM {parquet(path)} WHERE NOT coalesce({sql.is_of_person}, false)"
         if not person.whole:
             query = f"SELECT * REPLACE ({sql.replaced}) FROM {parquet(path)}"
-        database.ask(f"COPY ({query}) TO {literal(made)} (FORMAT parquet, COMPRESSION zstd)")
+        database.ask(f"COPY ({query}) TO {text(made)} (FORMAT parquet, COMPRESSION zstd)")
         written, expected = database.total(f"SELECT * FROM {parquet(made)}"), database.total(query)
         check("what was written", written, expected)
         if not person.whole:
@@ -60,15 +60,15 @@ class _Sql:
     """What is asked of DuckDB about a person."""
 
     def __init__(self, person: Person) -> None:
-        self._names = f"[{', '.join(map(literal, sorted(person.names)))}]"
-        self._tags = f"[{', '.join(map(literal, person.tags))}]::VARCHAR[]"
+        self._names = f"[{', '.join(map(text, sorted(person.names)))}]"
+        self._tags = f"[{', '.join(map(text, person.tags))}]::VARCHAR[]"
         is_user = self._is('"user"')
         named = f"len({self._entries('')}) > 0"
         self.is_of_person = f"({is_user} OR {named})" if person.tags else is_user
         tags = f"map_from_entries({self._entries('NOT')})"
         self.replaced = (
             f'CASE WHEN {is_user} THEN NULL ELSE "user" END AS "user", '
-            f"CASE WHEN {is_user} THEN {literal(ERASED)} ELSE user_origin END AS user_origin"
+            f"CASE WHEN {is_user} THEN {text(ERASED)} ELSE user_origin END AS user_origin"
         )
         if person.tags:
             self.replaced += (

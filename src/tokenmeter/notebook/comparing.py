@@ -19,7 +19,18 @@ from tokenmeter.frames import Backend, by_column, frame
 from tokenmeter.near import meant
 from tokenmeter.notebook.plots import Mark, plotted
 from tokenmeter.notebook.records import Record
-from tokenmeter.notebook.tables import Bar, Cell, Figure, Number, Table, rounded, shortened
+from tokenmeter.notebook.tables import (
+    Bar,
+    Cell,
+    Figure,
+    Number,
+    Table,
+    as_html,
+    as_text,
+    rounded,
+    shortened,
+)
+from tokenmeter.wording import counted
 
 ENOUGH = 3
 """Runs below which a range says nothing about what is chance."""
@@ -113,7 +124,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def table(self) -> Table:
         """Give what it shows."""
-        names = [f"{shortened(g.name)} ({_many(g.runs)})" for g in self.groups]
+        names = [f"{shortened(g.name)} ({counted(g.runs, 'run')})" for g in self.groups]
         rows = tuple((name, *self._cells(name)) for name in self.measures)
         return Table(
             f"by {self.by}: median (lowest to highest)", ("", *names), rows, tuple(self._notes())
@@ -156,14 +167,9 @@ class Comparison(msgspec.Struct, frozen=True):
                     **dict(zip(Spread._fields[1:], numbers, strict=True)),
                 }
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    __str__ = as_text
+    __repr__ = as_text
+    _repr_html_ = as_html
 
 
 def compared(runs: Sequence[Record], names: Sequence[str], by: str) -> Comparison:
@@ -253,11 +259,7 @@ def _remarks(group: Group) -> Iterator[str]:
         others = ", ".join(f"{n} {status}" for status, n in group.left_out.items())
         yield f"{name}: not compared are runs that did not complete ({others})"
     for what, n in group.inexact.items():
-        yield f"{name}: {_many(n)} of {group.runs} {_INEXACT.get(what, _UNMETERED)}"
-
-
-def _many(runs: int) -> str:
-    return "1 run" if runs == 1 else f"{runs} runs"
+        yield f"{name}: {counted(n, 'run')} of {group.runs} {_INEXACT.get(what, _UNMETERED)}"
 
 
 def _range(spread: Spread, runs: int) -> str:

@@ -23,7 +23,7 @@ from tokenmeter.meter import WAIT_S, default
 from tokenmeter.notebook import records
 from tokenmeter.notebook.records import Plain, Record, RunStatus
 from tokenmeter.notebook.spending import UNSEEN, shown
-from tokenmeter.notebook.tables import Table, rounded, shortened
+from tokenmeter.notebook.tables import Table, as_html, as_text, rounded, shortened
 from tokenmeter.status import ABANDONED, end_by
 from tokenmeter.tallies import Tally
 from tokenmeter.watching import watching
@@ -173,14 +173,9 @@ class Run:
         table = shown(self.spent, title, self.duration_s, unseen)
         return replace(table, notes=(*filter(None, [", ".join(said)]), *table.notes, _kept(self)))
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    __str__ = as_text
+    __repr__ = as_text
+    _repr_html_ = as_html
 
 
 def experiment(

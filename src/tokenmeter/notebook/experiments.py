@@ -14,7 +14,16 @@ from tokenmeter.notebook import records
 from tokenmeter.notebook.comparing import Comparison, compared
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.spending import COLUMNS, RARE, spent
-from tokenmeter.notebook.tables import Cell, Figure, Table, bars, rounded, shortened
+from tokenmeter.notebook.tables import (
+    Cell,
+    Figure,
+    Table,
+    as_html,
+    as_text,
+    bars,
+    rounded,
+    shortened,
+)
 from tokenmeter.tallies import COUNTED
 
 SHOWN = 50
@@ -84,14 +93,9 @@ class Experiments(msgspec.Struct, frozen=True):
             notes.append(f"{self.skipped} lines of the file could not be read")
         return (*notes, f"kept in {self.file}" if self.runs else f"no runs in {self.file}")
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    __str__ = as_text
+    __repr__ = as_text
+    _repr_html_ = as_html
 
 
 def experiments(file: str | os.PathLike[str] | None = None) -> Experiments:

@@ -13,7 +13,7 @@ from tokenmeter.event import UsageEvent, timestamp
 from tokenmeter.frames import Backend, by_column, frame
 from tokenmeter.meter import Meter
 from tokenmeter.notebook.spending import COLUMNS, RARE, hints, shown, spent
-from tokenmeter.notebook.tables import Table, bars, shortened
+from tokenmeter.notebook.tables import Table, as_html, as_text, bars, shortened
 from tokenmeter.tallies import COUNTED, Tally
 from tokenmeter.watching import unwatch, watch
 
@@ -177,14 +177,9 @@ class Session:
         )
         return table.without_empty(*RARE)
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
+    __str__ = as_text
+    __repr__ = as_text
+    _repr_html_ = as_html
 
 
 def _row(cell: Cell) -> dict[str, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -111,6 +111,24 @@ class Table(msgspec.Struct, frozen=True):
 
     def _is_right(self, n: int) -> bool:
         return any(isinstance(row[n], Figure) for row in self.rows)
+
+
+class View(Protocol):
+    """What shows itself by a table; `as_text` and `as_html` are its methods then."""
+
+    def table(self) -> Table:
+        """Give what it shows."""
+        ...
+
+
+def as_text(self: View) -> str:
+    """Give what it shows for a terminal."""
+    return str(self.table())
+
+
+def as_html(self: View) -> str:
+    """Give what it shows for a notebook."""
+    return self.table().html()
 
 
 def printable(text: str) -> str:

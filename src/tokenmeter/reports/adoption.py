@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
+from typing import ClassVar
 
 import msgspec
 
 from tokenmeter.errors import ConfigurationError
+from tokenmeter.quoting import text
 from tokenmeter.reports import running
-from tokenmeter.reports.columns import date, keys, text
+from tokenmeter.reports.columns import date, group
 from tokenmeter.reports.grouping import IS_TOTAL
 from tokenmeter.reports.measures import COUNTABLE
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope, zone
 from tokenmeter.reports.values import Column, Result, Row
+
+_SOMETHING = "COALESCE(input_tokens, 1) + COALESCE(output_tokens, 1) > 0"
+"""Whether a call used anything; one of unknown tokens did."""
 
 SMALL = "(small groups)"
 """The row of groups that are too small to be shown by themselves."""
@@ -37,7 +42,8 @@ _COLUMNS: tuple[Column, ...] = (
 class Adoption(msgspec.Struct, frozen=True):
     """Active people per week and group, beside a target.
 
-    A day of use is one with a completed call. Failed attempts and answers from a cache are none.
+    A day of use is one with a completed call. None are failed attempts, answers from a cache, and
+    calls of no token at all.
 
     Args:
         by: The groups; a person who is in several counts in each, and once in the total.
@@ -64,13 +70,9 @@ class Adoption(msgspec.Struct, frozen=True):
         if not 1 <= self.days <= 7:
             raise ConfigurationError(f"a week has 1 to 7 days of use; got {self.days!r}")
 
+    name: ClassVar[str] = "adoption"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "adoption"
 
     @property
     def title(self) -> str:
@@ -82,16 +84,14 @@ class Adoption(msgspec.Struct, frozen=True):
 
     def columns(self, scope: Scope) -> tuple[Column, ...]:
         """Give the columns of its query."""
-        (key,) = keys([self.by], scope)
-        return (Column("week", "day"), key.column, *_COLUMNS, IS_TOTAL)
+        return (Column("week", "day"), group(self.by, scope).column, *_COLUMNS, IS_TOTAL)
 
     def query(self, scope: Scope) -> Query:
         """Give its definition: groups by week, and all of them together by week."""
-        (key,) = keys([self.by], scope)
         return Query(
             f"{self._select('belonging', 'label', 0)} UNION ALL "
             f"{self._select('everybody', 'CAST(NULL AS VARCHAR)', 1)}",
-            self._relations(key.sql, scope),
+            self._relations(group(self.by, scope).sql, scope),
         )
 
     def _relations(self, key: str, scope: Scope) -> dict[str, str]:
@@ -100,7 +100,7 @@ class Adoption(msgspec.Struct, frozen=True):
                 SELECT DISTINCT "user" AS person, {key} AS grp, {date("DAY", scope)} AS used_on,
                     {date("WEEK", scope)} AS week
                 FROM calls
-                WHERE "user" IS NOT NULL AND status = 'completed' AND {COUNTABLE}
+                WHERE "user" IS NOT NULL AND status = 'completed' AND {COUNTABLE} AND {_SOMETHING}
             """,
             "weeks": _weeks(scope),
             "members": self._members(),

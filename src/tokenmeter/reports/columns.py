@@ -8,6 +8,7 @@ import msgspec
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.near import meant
+from tokenmeter.quoting import quoted, text
 from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.values import Column, Kind
 
@@ -67,6 +68,21 @@ def keys(names: Iterable[str], scope: Scope) -> tuple[Key, ...]:
     return found
 
 
+def group(name: str, scope: Scope) -> Key:
+    """Give what people are compared by.
+
+    Raises:
+        ConfigurationError: There is no such column, or it is a time, which all of them have.
+    """
+    (key,) = keys([name], scope)
+    if key.column.kind == "day":
+        raise ConfigurationError(
+            f"a {key.name} is nobody's: name who is compared, such as user, team or {TAG}NAME, and "
+            f"say with since and until of which time"
+        )
+    return key
+
+
 def only(scope: Scope) -> str:
     """Give the condition that calls have the values that a scope asks for."""
     parts = [f"{_key(name, scope).sql} = {text(value)}" for name, value in scope.only.items()]
@@ -100,13 +116,3 @@ def date(unit: str, scope: Scope, ts: str = "ts") -> str:
         if unit == "DAY"
         else f"CAST(DATE_TRUNC('{unit}', {local}) AS DATE)"
     )
-
-
-def quoted(name: str) -> str:
-    """Give a name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """Give a text in SQL."""
-    return "'" + value.replace("'", "''") + "'"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from tokenmeter.reports import running
@@ -20,8 +22,9 @@ _SIDES = (
 class Coverage(msgspec.Struct, frozen=True):
     """How much of calls is reported, estimated and unknown; priced; and attributed to whom.
 
-    Counts are of attempts in which a provider had something to count. What no meter saw is in no
-    ledger: see ``tokenmeter doctor`` for what of a program is metered.
+    What is said of tokens and money counts attempts in which a provider had something to count;
+    what is said of names counts all attempts. What no meter saw is in no ledger: see ``tokenmeter
+    doctor`` for what of a program is metered.
 
     Args:
         by: What to group by, as in `Usage`.
@@ -29,13 +32,9 @@ class Coverage(msgspec.Struct, frozen=True):
 
     by: tuple[str, ...] = ("service", "provider", "operation")
 
+    name: ClassVar[str] = "coverage"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "coverage"
 
     @property
     def title(self) -> str:
@@ -58,17 +57,17 @@ class Coverage(msgspec.Struct, frozen=True):
 
 def _measures(scope: Scope) -> tuple[Measure, ...]:
     return (
-        Measure(Column("attempts", "count", is_quiet=True), "COUNT(*)"),
+        Measure(Column("attempts", "count"), "COUNT(*)"),
         Measure(Column("countable", "count"), count(COUNTABLE)),
         Measure(Column("reported", "count"), count(f"{COUNTABLE} AND {_SIDES}")),
         *(
-            Measure(Column(p, "count"), count(f"{COUNTABLE} AND {has(p)}"))
-            for p in ("estimated", "partial", "unknown")
+            Measure(Column(p, "count", heading), count(f"{COUNTABLE} AND {has(p)}"))
+            for p, heading in (("estimated", "est."), ("partial", "part."), ("unknown", ""))
         ),
         Measure(Column("unpriced", "count"), count(f"({unpriced(scope)})")),
         *(
-            Measure(Column(f"without_{name}", "count"), count(f'{COUNTABLE} AND "{name}" IS NULL'))
+            Measure(Column(f"without_{name}", "count", f"no {name}"), count(f'"{name}" IS NULL'))
             for name in ("user", "team", "task")
         ),
-        Measure(Column("unattributed", "count"), count(f"{COUNTABLE} AND {UNATTRIBUTED}")),
+        Measure(Column("unattributed", "count", "unattrib."), count(UNATTRIBUTED)),
     )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
-from tokenmeter.reports.values import Column, Facts, Result, Row
+from tokenmeter.reports.values import Column, Result
 
 
 class Report(Protocol):
     """One kind of report with its parameters; a new one is a file with one of these."""
 
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        ...
+    name: ClassVar[str]
+    """What the command line calls it."""
 
     @property
     def title(self) -> str:
@@ -33,6 +31,3 @@ class Report(Protocol):
     def result(self, result: Result, /) -> Result:
         """Make of the rows of its query what a reader sees; the query's own rows at the least."""
         ...
-
-
-__all__ = ["Column", "Facts", "Query", "Report", "Result", "Row", "Scope"]

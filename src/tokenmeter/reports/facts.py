@@ -2,73 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from tokenmeter.event import SCHEMA
-from tokenmeter.reports.measures import (
-    COUNTABLE,
-    UNATTRIBUTED,
-    amount,
-    count,
-    has,
-    tokens,
-    unpriced,
-)
+from tokenmeter.reports.grouping import added
+from tokenmeter.reports.measures import COUNTABLE, UNATTRIBUTED, count, has, tokens
 from tokenmeter.reports.relations import Query, at
-from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.scope import USUAL_CURRENCY
 from tokenmeter.reports.values import Column, Facts, rows_of
 
+_SUMS = {
+    "attempts": "COUNT(*)",
+    "countable": count(COUNTABLE),
+    "input_tokens": tokens("input_tokens"),
+    "output_tokens": tokens("output_tokens"),
+    **{p: count(f"{COUNTABLE} AND {has(p)}") for p in ("estimated", "partial", "unknown")},
+    "unattributed": count(UNATTRIBUTED),
+}
+"""What is added up of all calls, whatever they are priced in."""
+
+_PRICED = {
+    "cost_amount": "SUM(cost_amount)",
+    "priced": count(f"{COUNTABLE} AND cost_amount IS NOT NULL"),
+    "people": 'COUNT(DISTINCT CASE WHEN cost_amount IS NOT NULL THEN "user" END)',
+}
+
+_TIMES = {"first": "EPOCH_US(MIN(ts))", "last": "EPOCH_US(MAX(ts))"}
+
 _COLUMNS = (
-    Column("attempts", "count"),
-    Column("countable", "count"),
-    Column("input_tokens", "count"),
-    Column("output_tokens", "count"),
+    Column("cost_currency", "name"),
+    *(Column(name, "count") for name in _SUMS),
     Column("cost_amount", "money"),
-    Column("estimated", "count"),
-    Column("partial", "count"),
-    Column("unknown", "count"),
-    Column("unpriced", "count"),
-    Column("unattributed", "count"),
-    Column("first", "time"),
-    Column("last", "time"),
-    Column("outcomes", "count"),
-    Column("ahead", "count"),
-    Column("newer", "count"),
+    Column("priced", "count"),
+    Column("people", "count"),
+    *(Column(name, "time") for name in _TIMES),
 )
 
-
-def facts_query(scope: Scope, now: datetime) -> Query:
-    """Give the query for the facts; one row, of numbers."""
-    countable = [count(f"{COUNTABLE} AND {has(p)}") for p in ("estimated", "partial", "unknown")]
-    sums = [
-        "COUNT(*)",
-        count(COUNTABLE),
-        tokens("input_tokens"),
-        tokens("output_tokens"),
-        f"SUM({amount(scope)})",
-        *countable,
-        count(unpriced(scope)),
-        count(UNATTRIBUTED),
-        "EPOCH_US(MIN(ts))",
-        "EPOCH_US(MAX(ts))",
-    ]
-    named = [f"{sql} AS {column.name}" for sql, column in zip(sums, _COLUMNS, strict=False)]
-    statements, ahead = count("kind = 'outcome'"), count(f"ts > {at(now)}")
-    beside = (
-        f"SELECT {statements} AS outcomes, {ahead} AS ahead, "
-        f"{count(f'schema > {SCHEMA}')} AS newer FROM events"
-    )
-    return Query(
-        "SELECT inside.*, beside.outcomes, beside.ahead, beside.newer "
-        "FROM inside CROSS JOIN beside",
-        {"inside": f"SELECT {', '.join(named)} FROM calls", "beside": beside},
-    )
+CALLS = Query(
+    "SELECT cost_currency, "
+    + ", ".join(f"{sql} AS {name}" for name, sql in {**_SUMS, **_PRICED, **_TIMES}.items())
+    + " FROM calls GROUP BY cost_currency"
+)
+"""What is true of calls, by the currency of their amounts."""
 
 
-def facts_of(rows: list[tuple[Any, ...]]) -> Facts:
-    """Give the facts that an engine found."""
-    (row,) = rows_of(_COLUMNS, rows)
-    found = zip((column.name for column in _COLUMNS), row, strict=True)
-    known: dict[str, Any] = {name: value for name, value in found if value is not None}
-    return Facts(**known)
+def oddities(now: datetime) -> Query:
+    """Give the query for what is true of all events: statements, wrong clocks, later versions."""
+    marks = ("kind = 'outcome'", f"ts > {at(now)}", f"schema > {SCHEMA}")
+    named = zip(map(count, marks), _ODD, strict=True)
+    return Query(f"SELECT {', '.join(f'{sql} AS {c.name}' for sql, c in named)} FROM events")
+
+
+_ODD = (Column("outcomes", "count"), Column("ahead", "count"), Column("newer", "count"))
+
+
+class Calls:
+    """What is true of calls, in parts: one for each currency, and one for those of none.
+
+    Args:
+        found: What `CALLS` found.
+    """
+
+    def __init__(self, found: Iterable[Sequence[Any]]) -> None:
+        names = [column.name for column in _COLUMNS]
+        self._parts: dict[str | None, dict[str, Any]] = {}
+        for row in rows_of(_COLUMNS, found):
+            part: dict[str, Any] = dict(zip(names, row, strict=True))
+            self._parts[part["cost_currency"]] = part
+
+    def currency(self) -> str:
+        """Give the currency of most people, so that nobody can change it by calling more."""
+        weights = {
+            (part["people"], part["priced"], currency)
+            for currency, part in self._parts.items()
+            if currency and part["cost_amount"] is not None
+        }
+        return max(weights)[-1] if weights else USUAL_CURRENCY
+
+    def facts(self, currency: str, odd: Iterable[Sequence[Any]]) -> Facts:
+        """Give the facts, of which amounts are in a currency.
+
+        Args:
+            currency: Which.
+            odd: What `oddities` found.
+        """
+        sums: dict[str, Any] = {name: added(self._of(name)) for name in _SUMS}
+        priced = {name: part["priced"] for name, part in self._parts.items() if name}
+        here: dict[str, Any] = self._parts.get(currency, {})
+        ((outcomes, ahead, newer),) = rows_of(_ODD, odd)
+        known: dict[str, Any] = {
+            **sums,
+            "cost_amount": here.get("cost_amount"),
+            "unpriced": (sums["countable"] or 0) - priced.pop(currency, 0),
+            "other_currencies": {name: n for name, n in sorted(priced.items()) if n},
+            "first": min(self._of("first"), default=None),
+            "last": max(self._of("last"), default=None),
+            "outcomes": outcomes,
+            "ahead": ahead,
+            "newer": newer,
+        }
+        return Facts(**{name: value for name, value in known.items() if value is not None})
+
+    def _of(self, name: str) -> list[Any]:
+        """Give what is known of one thing, part by part."""
+        return [part[name] for part in self._parts.values() if part[name] is not None]

@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles, damage, open_packed
-from tokenmeter.ledger import Ledger, ledgers
+from tokenmeter.ledger import Ledger, event_of, ledgers
+from tokenmeter.wording import counted
 
 _PARQUET = ".parquet"
 
@@ -76,20 +74,9 @@ def is_sound(path: Path) -> bool:
         return path.suffix not in ENDINGS.values()  # nothing, packed, is something
     with open_packed(path) as file:
         try:
-            return all(map(_is_event, file))
+            return all(line.endswith(b"\n") and event_of(line) is not None for line in file)
         except damage():
             return False
-
-
-_decode = msgspec.json.Decoder(UsageEvent).decode
-
-
-def _is_event(line: bytes) -> bool:
-    try:
-        _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return line.endswith(b"\n")
 
 
 def reread(path: Path) -> Ledger:
@@ -118,5 +105,5 @@ def _lines(numbers: list[int]) -> str:
     ('1 line (7) is', '6 lines (1, 2, 3, 4, 5, …) are')
     """
     shown = ", ".join(map(str, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")
-    what = "1 line" if len(numbers) == 1 else f"{len(numbers)} lines"
-    return f"{what} ({shown}) {'is' if len(numbers) == 1 else 'are'}"
+    what, verb = counted(len(numbers), "line", "are").rsplit(" ", 1)
+    return f"{what} ({shown}) {verb}"

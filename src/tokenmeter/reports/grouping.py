@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from tokenmeter.reports.columns import Key, keys
-from tokenmeter.reports.measures import Measure
+from tokenmeter.reports.measures import Measure, summed
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
-from tokenmeter.reports.values import Column, Result, Row, Value
+from tokenmeter.reports.values import Column, Result, Value
 
 OTHERS = "(others)"
 """The row that holds what is below the limit."""
@@ -50,11 +51,10 @@ def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Que
 def _whole(by: Sequence[Key], measures: Sequence[Measure]) -> str:
     """Add up the groups, which is less work than adding up all calls once more."""
     nothing = [f"{key.nothing} AS {key.quoted}" for key in by]
-    every = [
-        f"{'SUM(g' if measure.is_additive else 'MAX(w'}.{name}) AS {name}"
-        for measure in measures
-        for name in [measure.column.name]
+    sums = [
+        summed(m.column, "g.") if m.is_additive else f"MAX(w.{m.column.name})" for m in measures
     ]
+    every = [f"{sql} AS {m.column.name}" for sql, m in zip(sums, measures, strict=True)]
     return (
         f"SELECT {', '.join([*nothing, *every])}, 1 AS is_total "
         "FROM groups_of_calls AS g CROSS JOIN whole AS w"
@@ -83,14 +83,15 @@ def totalled(result: Result, names: int) -> Result:
 
 def ordered(result: Result, *sums: str) -> Result:
     """Put days in their order, and otherwise first what is most of the first column, and so on."""
-    at = [result.index(name) for name in sums]
-    days = [n for n, column in enumerate(result.columns[: result.names]) if column.kind == "day"]
-
-    def order(row: Row) -> tuple[str, list[float], list[str]]:
-        day = str(row[days[0]] or "") if days else ""
-        return day, [-number(row[n]) for n in at], [str(v or "") for v in row[: result.names]]
-
-    return msgspec.structs.replace(result, rows=tuple(sorted(result.rows, key=order)))
+    columns: list[tuple[Any, ...]] = [*zip(*result.rows, strict=True)]
+    columns = columns or [()] * len(result.columns)
+    names = [[str(value or "") for value in column] for column in columns[: result.names]]
+    days = [each for each, of in zip(names, result.columns, strict=False) if of.kind == "day"][:1]
+    at = map(result.index, sums)
+    numbers = [[1.0 if v is None else -float(v) for v in columns[n]] for n in at]
+    keys = list(zip(*days, *numbers, *names, strict=True))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return msgspec.structs.replace(result, rows=tuple(result.rows[n] for n in order))
 
 
 def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) -> Result:
@@ -121,7 +122,10 @@ def unpriced_once(result: Result) -> Result:
 
 def number(value: Value) -> float:
     """Give a value for sorting; what is unknown is below everything."""
-    return float(value) if isinstance(value, int | float | Decimal) else -1.0
+    return float(value) if isinstance(value, _NUMBERS) else -1.0
+
+
+_NUMBERS = (int, float, Decimal)
 
 
 def added(values: Iterable[Value]) -> int | Decimal | None:

@@ -8,12 +8,12 @@ makes an outcome one's own. Where the figures cannot bear a place there is none,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from tokenmeter.reports import running
-from tokenmeter.reports.columns import keys
+from tokenmeter.reports.columns import group
 from tokenmeter.reports.grouping import IS_TOTAL, totalled
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
 from tokenmeter.reports.relations import Query
@@ -74,13 +74,9 @@ class Leaderboard(msgspec.Struct, frozen=True):
     unclaimed: float = 0.2
     unpriced: float = 1.0
 
+    name: ClassVar[str] = "leaderboard"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "leaderboard"
 
     @property
     def title(self) -> str:
@@ -89,13 +85,12 @@ class Leaderboard(msgspec.Struct, frozen=True):
 
     def columns(self, scope: Scope) -> tuple[Column, ...]:
         """Give the columns of its query."""
-        (key,) = keys([self.by], scope)
-        return (key.column, *_PLACES, *_FIGURES, *_GATE, IS_TOTAL)
+        return (group(self.by, scope).column, *_PLACES, *_FIGURES, *_GATE, IS_TOTAL)
 
     def query(self, scope: Scope) -> Query:
         """Give its definition: the entries with their places, and all of them together."""
-        (key,) = keys([self.by], scope)
-        return Query(self._select(), settling(scope) | _figures(key.sql, scope) | self._places())
+        figures = _figures(group(self.by, scope).sql, scope)
+        return Query(self._select(), settling(scope) | figures | self._places())
 
     def _places(self) -> dict[str, str]:
         size = "" if self.by == "user" else f" AND people >= {self.fewest_people}"

@@ -19,13 +19,12 @@ from tokenmeter.reports.scope import Scope
 IS_EVENT = "event_id IS NOT NULL AND ts IS NOT NULL AND kind IN ('call', 'outcome', 'run')"
 """What makes a row an event; a torn line is a row of nothing in some engines."""
 
-
 COPY = "ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY ts, host, pid) AS copy"
 """Which of the events of one id an event is; the first stands."""
 
 
 class Query(msgspec.Struct, frozen=True):
-    """One report as SQL over `EVENTS`.
+    """One report as SQL over the relations of `events`.
 
     Args:
         select: What it gives.

@@ -13,6 +13,9 @@ from tokenmeter.errors import ConfigurationError
 RULES = 1
 """Version of the rules by which reports count; every result states it. See ``docs/reports.md``."""
 
+USUAL_CURRENCY = "USD"
+"""The currency of amounts where nothing says which."""
+
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What a report is about.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tokenmeter.outcomes import VERDICTS
-from tokenmeter.reports.columns import only, text
+from tokenmeter.quoting import text
+from tokenmeter.reports.columns import only
 from tokenmeter.reports.relations import at
 from tokenmeter.reports.scope import Scope
 

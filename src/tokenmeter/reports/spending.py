@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tokenmeter.reports.columns import Key
-from tokenmeter.reports.measures import amount, count, tokens, unpriced
-from tokenmeter.reports.relations import Query
+from tokenmeter.reports.measures import amount, count, summed, tokens, unpriced
+from tokenmeter.reports.relations import Query, at
 from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.settling import settling
 from tokenmeter.reports.values import Column
@@ -49,7 +49,7 @@ def spending(by: Sequence[Key], scope: Scope) -> Query:
     spent, came_out = zip(*_pieces(scope).values(), strict=True)
     names = [*keys, "unit", *_pieces(scope)]
     relations = settling(scope) | {
-        "decisions": "SELECT task AS decided_task, decided FROM settled",
+        "decisions": f"SELECT task AS decided_task, decided, {_status(scope)} AS said FROM settled",
         "keyed_calls": f"SELECT *{made} FROM calls",
         "keyed_outcomes": f"SELECT *{made} FROM said_last",
         "spent": (
@@ -86,7 +86,7 @@ def _pieces(scope: Scope) -> dict[str, tuple[str, str]]:
     cost = amount(scope)
     accepted = "verdict = 'accepted' AND is_self_declared = 0"
     return {
-        "verdict": ("CAST(NULL AS VARCHAR)", "verdict"),
+        "verdict": ("MAX(said)", "verdict"),
         "tasks": ("MAX(CASE WHEN task IS NOT NULL THEN 1 ELSE 0 END)", "0"),
         "accepted": ("0", _flag(accepted)),
         "self_declared": ("0", "is_self_declared"),
@@ -101,6 +101,12 @@ def _pieces(scope: Scope) -> dict[str, tuple[str, str]]:
         "cost_without_task": (_cost(cost, "task IS NULL"), _NO_MONEY),
         "unpriced": (count(f"({unpriced(scope)})"), "0"),
     }
+
+
+def _status(scope: Scope) -> str:
+    """Give what became of a task in the period, whomever its outcome counts for."""
+    since = scope.since
+    return "status" if since is None else f"CASE WHEN decided >= {at(since)} THEN status END"
 
 
 _NO_MONEY = "CAST(NULL AS DECIMAL(38, 9))"
@@ -132,7 +138,7 @@ def _units(keys: Sequence[str], scope: Scope) -> str:
 
 
 def _sums(is_total: int) -> str:
-    sums = [f"SUM({column.name}) AS {column.name}" for column in SUMS]
+    sums = [f"{summed(column)} AS {column.name}" for column in SUMS]
     sample = ("COUNT(unit)", "SUM(x)", "SUM(x * x)", "SUM(y)", "SUM(x * y)")
     named = [f"{sql} AS {column.name}" for sql, column in zip(sample, SAMPLE, strict=True)]
     return ", ".join([*sums, *named, f"{is_total} AS is_total"])

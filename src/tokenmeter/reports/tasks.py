@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from operator import itemgetter
+from typing import Any, ClassVar
 
 import msgspec
 
 from tokenmeter.reports import running
 from tokenmeter.reports.columns import keys
 from tokenmeter.reports.grouping import IS_TOTAL, ordered, topped, totalled
-from tokenmeter.reports.intervals import Interval, Sums, of_mean, of_ratio
+from tokenmeter.reports.intervals import FEWEST, Interval, Sums, of_mean, of_ratio
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.spending import SAMPLE, SUMS, is_by_task, spending
@@ -52,13 +53,9 @@ class Tasks(msgspec.Struct, frozen=True):
     by: tuple[str, ...] = ("task",)
     top: int | None = None
 
+    name: ClassVar[str] = "tasks"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "tasks"
 
     @property
     def title(self) -> str:
@@ -92,11 +89,11 @@ class Tasks(msgspec.Struct, frozen=True):
 def with_ratios(result: Result, ratios: tuple[Column, ...]) -> Result:
     """Put costs per task and per accepted outcome where the sums of the sample were."""
     at = len(result.columns) - len(SAMPLE)
+    given = itemgetter(*map(result.index, _RATIOS_OF))
 
     def made(row: Row) -> Row:
-        return (*row[:at], *_ratios(dict(zip(names, row, strict=True))))
+        return (*row[:at], *_ratios(*given(row)))
 
-    names = [column.name for column in result.columns]
     return msgspec.structs.replace(
         result,
         columns=(*result.columns[:at], *ratios),
@@ -105,23 +102,30 @@ def with_ratios(result: Result, ratios: tuple[Column, ...]) -> Result:
     )
 
 
-def _ratios(row: dict[str, Any]) -> tuple[Value, ...]:
-    cost, beside = row["cost_amount"], row["cost_without_task"] or Decimal(0)
+_RATIOS_OF = ("cost_amount", "cost_without_task", "tasks", "accepted", *(c.name for c in SAMPLE))
+
+
+def _ratios(
+    cost: Any, beside: Any, tasks: Any, accepted: Any, units: Any, *sums: Any
+) -> tuple[Value, ...]:
     if cost is None:
         return (None,) * len(RATIOS)
-    x, xx, y, xy = (row[n] or 0.0 for n in ("sum_x", "sum_xx", "sum_y", "sum_xy"))
-    per_task = of_mean(Sums(row["tasks"], x, 0, xx, 0, 0))
-    per_accepted = of_ratio(Sums(row["units"], x, y, xx, y, xy), float(beside))
+    beside = beside or Decimal(0)
+    if tasks < FEWEST and units < FEWEST:  # as in most rows, where a row is a task
+        return _divided(cost - beside, tasks), None, None, _divided(cost, accepted), None, None
+    x, xx, y, xy = (value or 0.0 for value in sums)
+    per_task = of_mean(Sums(tasks, x, 0, xx, 0, 0))
+    per_accepted = of_ratio(Sums(units, x, y, xx, y, xy), float(beside))
     return (
-        _divided(cost - beside, row["tasks"]),
+        _divided(cost - beside, tasks),
         *_money(per_task),
-        _divided(cost, row["accepted"]),
+        _divided(cost, accepted),
         *_money(per_accepted),
     )
 
 
 def _divided(cost: Decimal, by: int) -> Decimal | None:
-    if by == 1:  # as in most rows, where a row is a task
+    if by == 1:
         return cost
     return (cost / by).quantize(_SMALLEST) if by else None
 

@@ -7,7 +7,7 @@ a path of agents, which all runs of that name share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -57,13 +57,9 @@ class Tree(msgspec.Struct, frozen=True):
 
     runs: bool = False
 
+    name: ClassVar[str] = "tree"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "tree"
 
     @property
     def title(self) -> str:

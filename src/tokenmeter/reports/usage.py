@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from tokenmeter.reports import running
@@ -36,13 +38,9 @@ class Usage(msgspec.Struct, frozen=True):
     by: tuple[str, ...] = ("user", "task", "model")
     top: int | None = None
 
+    name: ClassVar[str] = "report"
     run = running.run
     sql = running.sql
-
-    @property
-    def name(self) -> str:
-        """What the command line calls it."""
-        return "report"
 
     @property
     def title(self) -> str:

@@ -8,21 +8,23 @@ Parquet is read where it is; columns of other types are cast, and what cannot be
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokenmeter.compaction import columns_of, text
+from tokenmeter.compaction import columns_of
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.frames import native
+from tokenmeter.quoting import text
 from tokenmeter.reports.engines import Watch
+from tokenmeter.reports.engines.shape import names_of, selected
 from tokenmeter.reports.files import Files, complaints, files_of, is_sound, reread
 from tokenmeter.reports.relations import COPY, IS_EVENT
+from tokenmeter.wording import counted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -130,13 +132,8 @@ class DuckDB:
         """Give a table the columns of events: those that it lacks are unknown."""
         described = self.ask(f"DESCRIBE SELECT * FROM {table}")
         found: dict[str, str] = {str(row[0]): str(row[1]) for row in described}
-        absent = {"event_id", "ts", "kind"} - found.keys()
-        if absent:
-            raise ConfigurationError(
-                f"{origin} holds no events: it has no column {', '.join(sorted(absent))}; expected "
-                f"the columns of docs/event.md, as tokenmeter compact writes them"
-            )
-        return f"SELECT {', '.join(_columns(found))}, {text(origin)} AS {_FILE} FROM {table}"
+        columns = selected(found, str(origin), _column)
+        return f"SELECT {columns}, {text(origin)} AS {_FILE} FROM {table}"
 
     def _look_at_rows(self) -> None:
         """See whether each row is an event that can be, and each event is there once."""
@@ -154,7 +151,7 @@ class DuckDB:
             places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins ORDER BY 1")
             names = ", ".join(str(name) for (name,) in places)
             self.damage.append(
-                f"{_many(count - distinct, 'event')} there twice and counted once: {names}"
+                f"{counted(count - distinct, 'event', 'are')} there twice and counted once: {names}"
             )
 
     def _counted(self, key: str) -> tuple[int, int]:
@@ -170,7 +167,7 @@ class DuckDB:
             f"SELECT {_FILE}, count(*) FROM {self.source} WHERE {condition} "
             f"GROUP BY {_FILE} ORDER BY {_FILE}"
         )
-        self.damage += [f"{name}: {_many(count, noun)} {what}" for name, count in found]
+        self.damage += [f"{name}: {counted(count, noun, 'are')} {what}" for name, count in found]
 
     def _leave_out_twins(self) -> None:
         """Rank the events that are there twice, rather than have each query rank all events."""
@@ -194,29 +191,21 @@ _ODD = {
 """What no event can be, and what it says of the machine that wrote it; it is counted."""
 
 
-def _many(count: int, noun: str) -> str:
-    return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"
-
-
-def _columns(found: Mapping[str, str]) -> list[str]:
-    made: list[str] = []
-    for name, kind in columns_of().items():
-        if name not in found:
-            made.append(f'CAST(NULL AS {kind}) AS "{name}"')
-        elif found[name] == kind or kind == "VARCHAR":
-            made.append(f'"{name}"')
-        elif found[name] == "VARCHAR" and kind.startswith("MAP"):  # frames have JSON there
-            made.append(f'TRY_CAST(TRY_CAST("{name}" AS JSON) AS {kind}) AS "{name}"')
-        else:
-            made.append(f'TRY_CAST("{name}" AS {kind}) AS "{name}"')
-    return made
+def _column(name: str, kind: str, found: str | None) -> str:
+    if found is None:
+        return f'CAST(NULL AS {kind}) AS "{name}"'
+    if kind in {found, "VARCHAR"}:
+        return f'"{name}"'
+    if found == "VARCHAR" and kind.startswith("MAP"):  # frames have JSON there
+        return f'TRY_CAST(TRY_CAST("{name}" AS JSON) AS {kind}) AS "{name}"'
+    return f'TRY_CAST("{name}" AS {kind}) AS "{name}"'
 
 
 def _lines(paths: Sequence[Path], name: Path | None = None) -> str:
     """Read files of JSON lines; a line that is no event is a row of nothing."""
     columns = ", ".join(f"{text(n)}: {text(kind)}" for n, kind in columns_of().items())
     if not paths:
-        nothing = ", ".join(f'CAST(NULL AS {kind}) AS "{n}"' for n, kind in columns_of().items())
+        nothing = ", ".join(_column(name, kind, None) for name, kind in columns_of().items())
         return f"SELECT {nothing}, '' AS {_FILE} WHERE false"
     files = ", ".join(text(path) for path in paths)
     return (
@@ -244,7 +233,7 @@ def opened(source: object, *, watch: Watch | None = None) -> Generator[DuckDB]:
         import duckdb
     except ImportError as missing:
         raise MissingExtraError("duckdb", "report") from missing
-    names = _names(source)
+    names = names_of(source)
     files = None if names is None else files_of(names)
     with tempfile.TemporaryDirectory(prefix="tokenmeter-report-") as folder:
         try:
@@ -255,12 +244,3 @@ def opened(source: object, *, watch: Watch | None = None) -> Generator[DuckDB]:
         except duckdb.Error as exc:
             reason = str(exc).partition("\n")[0]  # what follows is a piece of SQL
             raise ConfigurationError(f"DuckDB cannot make a report of this: {reason}") from exc
-
-
-def _names(source: object) -> list[Path] | None:
-    """Give the names of files that a source is; ``None``: it is a frame."""
-    if isinstance(source, str | os.PathLike):
-        return [Path(os.fspath(source))]
-    if isinstance(source, list | tuple):
-        return [Path(name) for name in cast("Sequence[str | os.PathLike[str]]", source)]
-    return None

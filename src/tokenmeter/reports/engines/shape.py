@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tokenmeter.compaction import columns_of
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.reports.engines import Watch
 from tokenmeter.reports.portable import SOURCE, over
 from tokenmeter.reports.relations import IS_EVENT
+from tokenmeter.wording import counted
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 """Runs a query and gives its rows."""
@@ -52,9 +54,18 @@ def selected(
     if absent:
         raise ConfigurationError(
             f"{origin} holds no events: it has no column {', '.join(sorted(absent))}; expected the "
-            f"columns of docs/event.md"
+            f"columns of docs/event.md, as tokenmeter compact writes them"
         )
     return ", ".join(column(name, kind, found.get(name)) for name, kind in columns_of().items())
+
+
+def names_of(source: object) -> list[str] | None:
+    """Give the names of files, or of one table, that a source is; ``None``: it is a frame."""
+    if isinstance(source, str | os.PathLike):
+        return [os.fspath(source)]
+    if isinstance(source, list | tuple):
+        return [os.fspath(name) for name in cast("Sequence[str | os.PathLike[str]]", source)]
+    return None
 
 
 def look(ask: Ask, source: str, dialect: str, origin: str) -> Seen:
@@ -63,10 +74,9 @@ def look(ask: Ask, source: str, dialect: str, origin: str) -> Seen:
     rows, twice = int(every) - int(events or 0), int(events or 0) - int(ids)
     damage: list[str] = []
     if rows:
-        damage.append(f"{origin}: {rows} {'rows are' if rows > 1 else 'row is'} no event")
+        damage.append(f"{origin}: {counted(rows, 'row', 'are')} no event")
     if twice:
-        many = f"{twice} events are" if twice > 1 else "1 event is"
-        damage.append(f"{many} there twice and counted once: {origin}")
+        damage.append(f"{counted(twice, 'event', 'are')} there twice and counted once: {origin}")
     return Seen(not twice, damage)
 
 

@@ -6,17 +6,16 @@ any setting of it.
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any
 
 from tokenmeter.compaction import columns_of
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.reports.engines import Watch
-from tokenmeter.reports.engines.shape import imported, look, one_line, selected, watched
+from tokenmeter.reports.engines.shape import imported, look, names_of, one_line, selected, watched
 
 _TYPES: Mapping[str, str] = {
     "BIGINT": "bigint",
@@ -125,7 +124,7 @@ def _pyspark(part: str) -> Any:
 
 @contextmanager
 def _frame(session: Any, source: object) -> Generator[Any]:
-    names = _names(source)
+    names = names_of(source)
     if names is None:
         yield source
     elif len(names) == 1 and not _FILES.search(names[0]):
@@ -162,15 +161,6 @@ def _view(session: Any, frame: Any) -> Generator[str]:
         session.catalog.dropTempView(name)
 
 
-def _names(source: object) -> list[str] | None:
-    """Give the names that a source is; ``None``: it is a frame."""
-    if isinstance(source, str | os.PathLike):
-        return [os.fspath(source)]
-    if isinstance(source, list | tuple):
-        return [os.fspath(name) for name in cast("Sequence[str | os.PathLike[str]]", source)]
-    return None
-
-
 def _origin(source: object) -> str:
-    names = _names(source)
+    names = names_of(source)
     return "the frame" if names is None else ", ".join(names)

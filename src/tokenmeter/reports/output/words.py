@@ -21,23 +21,29 @@ class Fact(NamedTuple):
         name: What it is a share of, in a word.
         share: From 0 to 1; ``None`` where there is nothing.
         attempts: How many that are; ``None`` for coverage.
+        parts: What some of them are, and how many.
     """
 
     name: str
     share: float | None
     attempts: int | None
+    parts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Say it."""
         if self.share is None:
             return f"{self.name} of nothing"
-        count = f" ({self.attempts:,})" if self.attempts else ""
-        return f"{self.name} {share(self.share)}{count}"
+        said = "; ".join([f"{self.attempts:,}", *self.parts]) if self.attempts else ""
+        return f"{self.name} {share(self.share)}{f' ({said})' if said else ''}"
 
 
 def facts_of(facts: Facts) -> list[Fact]:
     """Give the facts that every report states, in their order."""
-    shares = [Fact(name, facts.share(name), getattr(facts, name)) for name in SHARES]
+    elsewhere = facts.other_currencies.items()
+    parts = {"unpriced": tuple(f"{n:,} of them in {safe(name)}" for name, n in elsewhere)}
+    shares = [
+        Fact(name, facts.share(name), getattr(facts, name), parts.get(name, ())) for name in SHARES
+    ]
     return [Fact("coverage", facts.coverage, None), *shares]
 
 
