@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "fuzz", max_examples=500, deadline=None, suppress_health_check=list(HealthCheck)
+    "fuzz", max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.register_profile("few", max_examples=10, deadline=None)
 settings.register_profile("some", max_examples=40)

@@ -58,7 +58,7 @@ def _working(chance: random.Random) -> Iterator[UsageEvent]:
     number = 0
     for user in PEOPLE:
         calls, days = chance.choice([1, 3, 9]), chance.sample(range(14), chance.randint(1, 10))
-        dark = chance.choice([0, 0, 0.1, 0.3])  # the share of calls that nobody has a price for
+        dark = chance.choice([0, 0, 0.1, 0.3, 1])  # the share of calls that nobody has a price for
         for task in (f"{user}-{n}" for n in range(chance.randint(1, 8))):
             for _ in range(calls):
                 number += 1
@@ -115,7 +115,9 @@ def wasted(
 
 
 def _longer(event: UsageEvent, way: dict[str, Any]) -> UsageEvent:
-    cost = (event.cost_amount or Decimal(0)) + (way["cost"] or Decimal(0))
+    cost = event.cost_amount  # what nobody has a price for stays without one
+    if cost is not None:
+        cost += way["cost"] or Decimal(0)
     tokens = (event.input_tokens or 0) + 10_000 * way["times"]
     return msgspec.structs.replace(event, input_tokens=tokens, cost_amount=cost)
 

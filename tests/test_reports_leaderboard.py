@@ -118,6 +118,27 @@ def test_who_has_much_without_a_price_has_no_place_by_cost(tmp_path: Path) -> No
     assert (found["bob"][1], found["eve"][1]) == (1, 2)
 
 
+def test_a_first_price_lifts_nobody(tmp_path: Path) -> None:
+    """Who spent nothing that is known cannot get a place by wasting some of it."""
+    quiet = [*accepted("zoe", 2), *accepted("max", 2), call(4, "max", None)]
+    waste = call(5, "max", 30)
+    before, after = (
+        {row[0]: row[1:] for row in table(result, "user", "place_by_cost", "cost_per_accepted")}
+        for result in (
+            board(tmp_path, [*ADA, *BOB, *SPENT[:2], *quiet]),
+            board(tmp_path, [*ADA, *BOB, *SPENT[:2], *quiet, waste]),
+        )
+    )
+    others = {"zoe": (1, 0), "ada": (4, Decimal("0.25"))}
+    assert before == {**others, "max": (1, 0), "bob": (3, Decimal("0.1"))}
+    assert after == {**others, "bob": (2, Decimal("0.1")), "max": (3, Decimal("0.15"))}
+
+
+def test_where_nothing_is_priced_nobody_has_a_place_by_cost(tmp_path: Path) -> None:
+    result = board(tmp_path, [*ADA, *BOB, *EVE, call(1, "ada", None)])
+    assert table(result, *COLUMNS)[0] == ("ada", 1, None, None, "nothing is priced")
+
+
 def test_small_teams_have_no_place(tmp_path: Path) -> None:
     def of(team: str, people: int) -> list[UsageEvent]:
         first = 100 * len(team)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from tokenmeter.event import SCHEMA
-from tokenmeter.reports.grouping import added
+from tokenmeter.reports.grouping import added, number
 from tokenmeter.reports.measures import COUNTABLE, UNATTRIBUTED, count, has, tokens
 from tokenmeter.reports.relations import Query, at
 from tokenmeter.reports.scope import USUAL_CURRENCY
@@ -26,7 +26,6 @@ _SUMS = {
 _PRICED = {
     "cost_amount": "SUM(cost_amount)",
     "priced": count(f"{COUNTABLE} AND cost_amount IS NOT NULL"),
-    "people": 'COUNT(DISTINCT CASE WHEN cost_amount IS NOT NULL THEN "user" END)',
 }
 
 _TIMES = {"first": "EPOCH_US(MIN(ts))", "last": "EPOCH_US(MAX(ts))"}
@@ -36,7 +35,6 @@ _COLUMNS = (
     *(Column(name, "count") for name in _SUMS),
     Column("cost_amount", "money"),
     Column("priced", "count"),
-    Column("people", "count"),
     *(Column(name, "time") for name in _TIMES),
 )
 
@@ -46,6 +44,14 @@ CALLS = Query(
     + " FROM calls GROUP BY cost_currency"
 )
 """What is true of calls, by the currency of their amounts."""
+
+PEOPLE = Query(
+    'SELECT cost_currency, COUNT(DISTINCT "user") AS people FROM calls '
+    "WHERE cost_amount IS NOT NULL GROUP BY cost_currency"
+)
+"""How many people have amounts in a currency; asked where there are several currencies."""
+
+_PEOPLE = (Column("cost_currency", "name"), Column("people", "count"))
 
 
 def oddities(now: datetime) -> Query:
@@ -72,14 +78,21 @@ class Calls:
             part: dict[str, Any] = dict(zip(names, row, strict=True))
             self._parts[part["cost_currency"]] = part
 
-    def currency(self) -> str:
-        """Give the currency of most people, so that nobody can change it by calling more."""
-        weights = {
-            (part["people"], part["priced"], currency)
+    def currency(self, people: Callable[[], Iterable[Sequence[Any]]]) -> str:
+        """Give the currency of most people, so that nobody can change it by calling more.
+
+        Args:
+            people: Asks for `PEOPLE`.
+        """
+        priced = {
+            currency: part["priced"]
             for currency, part in self._parts.items()
             if currency and part["cost_amount"] is not None
         }
-        return max(weights)[-1] if weights else USUAL_CURRENCY
+        if len(priced) < 2:
+            return next(iter(priced), USUAL_CURRENCY)
+        many = {name: number(count) for name, count in rows_of(_PEOPLE, people())}
+        return max(priced, key=lambda currency: (many[currency], priced[currency], currency))
 
     def facts(self, currency: str, odd: Iterable[Sequence[Any]]) -> Facts:
         """Give the facts, of which amounts are in a currency.

@@ -81,17 +81,20 @@ def totalled(result: Result, names: int) -> Result:
     )
 
 
-def ordered(result: Result, *sums: str) -> Result:
+def ordered(result: Result, *by: str) -> Result:
     """Put days in their order, and otherwise first what is most of the first column, and so on."""
-    columns: list[tuple[Any, ...]] = [*zip(*result.rows, strict=True)]
-    columns = columns or [()] * len(result.columns)
-    names = [[str(value or "") for value in column] for column in columns[: result.names]]
+    names = [[str(row[n] or "") for row in result.rows] for n in range(result.names)]
     days = [each for each, of in zip(names, result.columns, strict=False) if of.kind == "day"][:1]
-    at = map(result.index, sums)
-    numbers = [[1.0 if v is None else -float(v) for v in columns[n]] for n in at]
-    keys = list(zip(*days, *numbers, *names, strict=True))
-    order = sorted(range(len(keys)), key=keys.__getitem__)
+    sums = [_descending(result.rows, at) for at in map(result.index, by)]
+    order = list(range(len(result.rows)))
+    criteria: tuple[Sequence[Any], ...] = (*days, *sums, *names)
+    for values in reversed(criteria):  # a sort leaves equals as the one before did
+        order.sort(key=values.__getitem__)
     return msgspec.structs.replace(result, rows=tuple(result.rows[n] for n in order))
+
+
+def _descending(rows: Iterable[Sequence[Any]], at: int) -> list[float]:
+    return [1.0 if row[at] is None else -float(row[at]) for row in rows]
 
 
 def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) -> Result:

@@ -95,8 +95,12 @@ class Leaderboard(msgspec.Struct, frozen=True):
     def _places(self) -> dict[str, str]:
         size = "" if self.by == "user" else f" AND people >= {self.fewest_people}"
         return {
+            # Who spent nothing, or nothing that is priced, spent no less than others: a first price
+            # would lift them otherwise.
             "entries": f"""
-                SELECT *, CAST(cost_amount AS DOUBLE) / NULLIF(accepted, 0) AS score,
+                SELECT *, CASE WHEN MAX(cost_amount) OVER () IS NOT NULL
+                        THEN CAST(COALESCE(cost_amount, 0) AS DOUBLE) / NULLIF(accepted, 0)
+                        END AS score,
                     CASE WHEN entry IS NOT NULL AND accepted >= {self.fewest_outcomes}{size}
                         THEN 1 ELSE 0 END AS may
                 FROM figures
@@ -144,6 +148,7 @@ class Leaderboard(msgspec.Struct, frozen=True):
                 CASE WHEN entry IS NULL THEN 'names nobody'
                     WHEN accepted < {self.fewest_outcomes} THEN '{few}'
                     WHEN may = 0 THEN '{small}'
+                    WHEN score IS NULL THEN 'nothing is priced'
                     WHEN may_by_cost = 0 THEN 'too much without a price' END AS without_place,
                 {figures}, {gate}, 0 AS is_total
             FROM ranked_entries CROSS JOIN gates

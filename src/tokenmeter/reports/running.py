@@ -12,7 +12,7 @@ import msgspec
 from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import Engine
 from tokenmeter.reports.engines.duckdb import opened
-from tokenmeter.reports.facts import CALLS, Calls, oddities
+from tokenmeter.reports.facts import CALLS, PEOPLE, Calls, oddities
 from tokenmeter.reports.portable import SOURCE, over
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import RULES, USUAL_CURRENCY, Scope
@@ -68,7 +68,7 @@ def run(
 
 def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> Result:
     calls = Calls(_ask(engine, CALLS, scope))
-    currency = scope.currency or calls.currency()
+    currency = scope.currency or calls.currency(lambda: _ask(engine, PEOPLE, scope))
     scope = _in_currency(scope, currency)
     facts = calls.facts(currency, _ask(engine, oddities(now or datetime.now(UTC)), scope))
     columns = report.columns(scope)
