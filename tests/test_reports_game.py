@@ -21,12 +21,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tables import over, table
+from tables import over, reported, table
 from tokenmeter import UsageEvent
 from tokenmeter.reports.adoption import Adoption
 from tokenmeter.reports.leaderboard import Leaderboard
 from tokenmeter.reports.running import run
 from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.usage import Usage
 from tokenmeter.reports.values import Result
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
@@ -197,6 +198,17 @@ def test_waste_changes_nothing_in_adoption(
     with over(wasted(events, user, ways), tmp_path) as engine:
         after = run(report, engine, Scope())
     assert after.rows == before.rows
+
+
+def test_nobody_changes_the_currency_by_calling_more(tmp_path: Path) -> None:
+    """Who is paid for in another one would have a place by cost, or none."""
+    users = [("ada", "USD"), ("bob", "USD"), ("eve", "EUR"), ("max", "EUR")]
+    events = [call(n, user, MONDAY, cost_currency=code) for n, (user, code) in enumerate(users)]
+    waste = [call(n, "eve", MONDAY, cost_currency="EUR") for n in range(10, 30)]
+    nobodys = [msgspec.structs.replace(event, user=None) for event in [*events, *waste]]
+    found = [reported(Usage(()), each, tmp_path).currency
+             for each in (events, [*events, *waste], nobodys)]  # fmt: skip
+    assert found == ["USD", "USD", "EUR"]
 
 
 def test_the_company_is_one_that_has_places(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _add_scope(group: Any) -> None:
         "--currency",
         metavar="CODE",
         help="the currency of amounts; calls in another one count as unpriced, so ask once for "
-        "each (default: that of most people, then of most calls)",
+        "each (default: that of most people; of most calls, where none names anybody)",
     )
     group.add_argument(
         "--only",

@@ -92,7 +92,15 @@ class Calls:
         if len(priced) < 2:
             return next(iter(priced), USUAL_CURRENCY)
         many = {name: number(count) for name, count in rows_of(_PEOPLE, people())}
-        return max(priced, key=lambda currency: (many[currency], priced[currency], currency))
+        return max(
+            priced,
+            key=lambda currency: (
+                many[currency],
+                0 if many[currency] else priced[currency],
+                currency == USUAL_CURRENCY,
+                currency,
+            ),
+        )
 
     def facts(self, currency: str, odd: Iterable[Sequence[Any]]) -> Facts:
         """Give the facts, of which amounts are in a currency.

@@ -25,8 +25,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         until: Calls that began before this time; ``None``: up to the last.
         zone: The time zone of days, weeks and months, an IANA name. It is that of the report and
             not of whoever reads it.
-        currency: The currency of amounts; ``None``: that of most people, then of most calls. What
-            was priced in another one counts as unpriced.
+        currency: The currency of amounts; ``None``: that of most people; of most calls, where
+            none names anybody. What was priced in another one counts as unpriced.
         only: Values that calls must have, by the name of a column.
     """
 
