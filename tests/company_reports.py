@@ -50,6 +50,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+DOLLARS = Scope(currency="USD")
 OCTOBER = Scope(since=at("2026-10-12"), until=at("2026-11-01"), zone="Europe/Berlin")
 WEEKS = Scope(since=at("2026-10-11T22:00"), until=at("2026-11-08T23:00"), zone="Europe/Berlin")
 PLANTED = {"O'Brien": "search", "back\\slash\\": None, "nobody's fool": 'Büro "Süd"', "x": "x"}
@@ -84,12 +85,13 @@ VARIANTS: Mapping[str, Variant] = {
     "tree-agents-user": Variant(Tree(), Scope(only={"user": "O'Brien"}, since=at("2026-10-20"))),
     "coverage": Variant(Coverage()),
     "coverage-team": Variant(Coverage(("team", "user")), OCTOBER),
-    "leaderboard-user": Variant(Leaderboard(fewest_outcomes=1)),
+    "leaderboard-user": Variant(Leaderboard(fewest_outcomes=1), DOLLARS),
     "leaderboard-user-open": Variant(
-        Leaderboard(fewest_outcomes=1, named=0.1, unclaimed=99.0, unpriced=99.0)
+        Leaderboard(fewest_outcomes=1, named=0.1, unclaimed=99.0, unpriced=99.0), DOLLARS
     ),
     "leaderboard-team": Variant(
-        Leaderboard(by="team", fewest_outcomes=2, fewest_entries=2, named=0.1), OCTOBER
+        Leaderboard(by="team", fewest_outcomes=2, fewest_entries=2, fewest_people=2, named=0.1),
+        replace(OCTOBER, currency="USD"),
     ),
     "adoption-team": Variant(Adoption(), WEEKS),
     "adoption-everything": Variant(Adoption(fewest_people=2), Scope(zone="Asia/Kolkata")),

@@ -112,10 +112,12 @@ def test_where_much_names_nobody_there_are_no_places_by_cost(tmp_path: Path) -> 
 
 def test_who_has_much_without_a_price_has_no_place_by_cost(tmp_path: Path) -> None:
     dark = [call(30 + n, "ada", None) for n in range(5)]
-    result = board(tmp_path, [*ADA, *BOB, *EVE, *SPENT, *dark])
+    result = board(
+        tmp_path, [*ADA, *BOB, *EVE, *SPENT, *dark, *accepted("zoe", 2), call(9, "zoe", 80)]
+    )
     found = {row[0]: row[1:] for row in table(result, *COLUMNS)}
     assert found["ada"] == (1, None, None, "too much without a price")
-    assert (found["bob"][1], found["eve"][1]) == (1, 2)
+    assert (found["bob"][1], found["eve"][1], found["zoe"][1]) == (1, 2, 3)
 
 
 def test_a_first_price_lifts_nobody(tmp_path: Path) -> None:
@@ -136,21 +138,23 @@ def test_a_first_price_lifts_nobody(tmp_path: Path) -> None:
 
 def test_where_nothing_is_priced_nobody_has_a_place_by_cost(tmp_path: Path) -> None:
     result = board(tmp_path, [*ADA, *BOB, *EVE, call(1, "ada", None)])
-    assert table(result, *COLUMNS)[0] == ("ada", 1, None, None, "nothing is priced")
+    assert table(result, *COLUMNS)[0] == ("ada", 1, None, None, "nobody else has a price")
 
 
 def test_small_teams_have_no_place(tmp_path: Path) -> None:
     def of(team: str, people: int) -> list[UsageEvent]:
         first = 100 * len(team)
         calls = [call(first + n, f"{team}-{n}", 10, team=team) for n in range(people)]
-        return [*calls, *accepted(f"{team}-0", 3, team=team)]
+        return calls + [e for n in range(people) for e in accepted(f"{team}-{n}", 1, team=team)]
 
-    events = [*of("red", 5), *of("blue", 6), *of("little", 2), *of("green", 5)]
-    result = board(tmp_path, events, by="team")
+    events = [*of("red", 5), *of("blue", 6), *of("little", 4), *of("green", 5)]
+    helpers = [call(n, f"helper-{n}", 1, team="little") for n in range(3)]  # who finished nothing
+    result = board(tmp_path, [*events, *helpers], by="team")
     assert table(result, "team", "place_by_accepted", "without_place") == [
-        ("green", 1, None), ("red", 1, None), ("blue", 1, None),
+        ("blue", 1, None), ("green", 2, None), ("red", 2, None),
         ("little", None, "fewer than 5 people"),
     ]  # fmt: skip
+    assert (result.total is not None, result.column("people")) == (True, (6, 5, 5, 4))
 
 
 def test_what_is_taken_back_gives_no_place(tmp_path: Path) -> None:

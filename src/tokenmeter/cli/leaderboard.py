@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, usual, what in (
         ("outcomes", _USUAL.fewest_outcomes, "accepted outcomes below which there is no place"),
         ("entries", _USUAL.fewest_entries, "with fewer that could have one there are no places"),
-        ("people", _USUAL.fewest_people, "a team of fewer people has no place"),
+        ("people", _USUAL.fewest_people, "a team in which fewer people have outcomes has no place"),
     ):
         reporting.add_number(parser, f"--fewest-{name}", usual, what)
     reporting.configure(parser, _leaderboard, _EXAMPLES)

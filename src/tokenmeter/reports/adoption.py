@@ -23,7 +23,7 @@ from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope, zone
 from tokenmeter.reports.values import Column, Result, Row
 
-_SOMETHING = "COALESCE(input_tokens, 1) + COALESCE(output_tokens, 1) > 0"
+_SOMETHING = "(COALESCE(input_tokens, 1) > 0 OR COALESCE(output_tokens, 1) > 0)"
 """Whether a call used anything; one of unknown tokens did."""
 
 SMALL = "(small groups)"
@@ -97,8 +97,8 @@ class Adoption(msgspec.Struct, frozen=True):
     def _relations(self, key: str, scope: Scope) -> dict[str, str]:
         return {
             "used": f"""
-                SELECT DISTINCT "user" AS person, {key} AS grp, {date("DAY", scope)} AS used_on,
-                    {date("WEEK", scope)} AS week
+                SELECT DISTINCT "user" AS person, NULLIF({key}, '') AS grp,
+                    {date("DAY", scope)} AS used_on, {date("WEEK", scope)} AS week
                 FROM calls
                 WHERE "user" IS NOT NULL AND status = 'completed' AND {COUNTABLE} AND {_SOMETHING}
             """,
@@ -126,10 +126,14 @@ class Adoption(msgspec.Struct, frozen=True):
 
     def _members(self) -> str:
         if self.people is None:
-            return "SELECT DISTINCT person, grp FROM used"
+            # Who is in a group does not get into that of none by a call that names no group.
+            return (
+                "SELECT DISTINCT person, grp FROM used WHERE grp IS NOT NULL "
+                "OR person NOT IN (SELECT person FROM used WHERE grp IS NOT NULL)"
+            )
         rows = [
             f"SELECT {text(person)} AS person, "
-            f"{'CAST(NULL AS VARCHAR)' if group is None else text(group)} AS grp"
+            f"{text(group) if group else 'CAST(NULL AS VARCHAR)'} AS grp"
             for person, group in self.people.items()
         ]
         return " UNION ALL ".join(rows or ["SELECT person, grp FROM used WHERE 1 = 0"])
@@ -171,7 +175,7 @@ class Adoption(msgspec.Struct, frozen=True):
             f"groups of fewer than {self.fewest_people} people are together in {SMALL}, or, where "
             f"these are fewer, not shown"
         )
-        for week in _torn_weeks(result):
+        for week in sorted({*_torn_weeks(result)}):
             yield f"the week of {week} is not wholly in the period"
 
 

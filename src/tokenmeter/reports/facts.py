@@ -78,25 +78,28 @@ class Calls:
             part: dict[str, Any] = dict(zip(names, row, strict=True))
             self._parts[part["cost_currency"]] = part
 
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies that calls are priced in."""
+        found = (
+            name for name, part in self._parts.items() if name and part["cost_amount"] is not None
+        )
+        return tuple(sorted(found))
+
     def currency(self, people: Callable[[], Iterable[Sequence[Any]]]) -> str:
         """Give the currency of most people, so that nobody can change it by calling more.
 
         Args:
             people: Asks for `PEOPLE`.
         """
-        priced = {
-            currency: part["priced"]
-            for currency, part in self._parts.items()
-            if currency and part["cost_amount"] is not None
-        }
-        if len(priced) < 2:
-            return next(iter(priced), USUAL_CURRENCY)
+        if len(self.currencies) < 2:
+            return next(iter(self.currencies), USUAL_CURRENCY)
         many = {name: number(count) for name, count in rows_of(_PEOPLE, people())}
         return max(
-            priced,
+            self.currencies,
             key=lambda currency: (
                 many[currency],
-                0 if many[currency] else priced[currency],
+                0 if many[currency] else self._parts[currency]["priced"],
                 currency == USUAL_CURRENCY,
                 currency,
             ),

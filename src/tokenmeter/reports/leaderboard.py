@@ -8,6 +8,7 @@ makes an outcome one's own. Where the figures cannot bear a place there is none,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
@@ -41,6 +42,7 @@ _PLACES: tuple[Column, ...] = (
 
 _GATE: tuple[Column, ...] = (
     Column("entries", "count", is_detail=True),
+    Column("entries_by_cost", "count", is_detail=True),
     Column("all_accepted", "count", is_detail=True),
     Column("named_accepted", "count", is_detail=True),
     Column("unclaimed_cost", "money", is_detail=True),
@@ -58,10 +60,10 @@ class Leaderboard(msgspec.Struct, frozen=True):
         by: Who is compared: ``user``, ``team``, or another column that outcomes are said with.
         fewest_outcomes: Accepted outcomes below which there is no place.
         fewest_entries: With fewer entries that could have one there are no places at all.
-        fewest_people: A team, or another group, of fewer people has no place.
+        fewest_people: A team, or another group, in which fewer people have outcomes has no place.
         named: The share of accepted outcomes that must name somebody, or there are no places.
         unclaimed: Spending that names nobody, for each accepted outcome, as a share of what one
-            costs in the median; with more of it there are no places by cost.
+            costs others in the median; with more of it there is no place by cost.
         unpriced: Attempts without a price, for each accepted outcome; with more of them there is
             no place by cost.
     """
@@ -95,67 +97,90 @@ class Leaderboard(msgspec.Struct, frozen=True):
     def _places(self) -> dict[str, str]:
         size = "" if self.by == "user" else f" AND people >= {self.fewest_people}"
         return {
-            # Who spent nothing, or nothing that is priced, spent no less than others: a first price
-            # would lift them otherwise.
+            # What follows for an entry depends on what others spend, and on its own only so that
+            # more is no better. Who spent nothing that is priced spent no less than others: a first
+            # price would lift them otherwise.
             "entries": f"""
-                SELECT *, CASE WHEN MAX(cost_amount) OVER () IS NOT NULL
-                        THEN CAST(COALESCE(cost_amount, 0) AS DOUBLE) / NULLIF(accepted, 0)
-                        END AS score,
+                SELECT *, CAST(COALESCE(cost_amount, 0) AS DOUBLE) / NULLIF(accepted, 0) AS score,
                     CASE WHEN entry IS NOT NULL AND accepted >= {self.fewest_outcomes}{size}
-                        THEN 1 ELSE 0 END AS may
+                        THEN 1 ELSE 0 END AS may,
+                    SUM(CASE WHEN entry IS NOT NULL AND cost_amount > 0 THEN 1 ELSE 0 END) OVER ()
+                        - CASE WHEN cost_amount > 0 THEN 1 ELSE 0 END AS others_priced
                 FROM figures
             """,
             "candidates": f"""
-                SELECT *, CASE WHEN may = 1 AND score IS NOT NULL
+                SELECT *, CASE WHEN may = 1 AND accepted > 0
                     AND unpriced <= {self.unpriced} * accepted THEN 1 ELSE 0 END AS may_by_cost
                 FROM entries
-            """,
-            "gate": """
-                SELECT SUM(may) AS entries, SUM(accepted) AS all_accepted,
-                    SUM(CASE WHEN entry IS NOT NULL THEN accepted ELSE 0 END) AS named_accepted,
-                    SUM(CASE WHEN entry IS NULL THEN cost_amount END) AS unclaimed_cost,
-                    QUANTILE_CONT(CASE WHEN may_by_cost = 1 THEN score END, 0.5) AS median_cost
-                FROM candidates
-            """,
-            "gates": f"""
-                SELECT *, CASE WHEN entries >= {self.fewest_entries}
-                    AND named_accepted >= {self.named} * all_accepted THEN 1 ELSE 0 END AS is_open,
-                    CASE WHEN CAST(COALESCE(unclaimed_cost, 0) AS DOUBLE)
-                        <= {self.unclaimed} * median_cost * all_accepted
-                        THEN 1 ELSE 0 END AS is_open_by_cost
-                FROM gate
             """,
             "ranked_entries": """
                 SELECT *, RANK() OVER (PARTITION BY may ORDER BY accepted DESC) AS by_accepted,
                     RANK() OVER (PARTITION BY may_by_cost
-                        ORDER BY FLOOR(score * 1000000 + 0.5)) AS by_cost
+                        ORDER BY FLOOR(score * 1000000 + 0.5)) AS by_cost,
+                    ROW_NUMBER() OVER (PARTITION BY may_by_cost ORDER BY score, entry) AS nth,
+                    FLOOR(SUM(may_by_cost) OVER () / 2.0) AS half
                 FROM candidates
+            """,
+            "gate": """
+                SELECT SUM(may) AS entries, SUM(may_by_cost) AS entries_by_cost,
+                    SUM(accepted) AS all_accepted,
+                    SUM(CASE WHEN entry IS NOT NULL THEN accepted ELSE 0 END) AS named_accepted,
+                    SUM(CASE WHEN entry IS NULL THEN cost_amount END) AS unclaimed_cost,
+                    QUANTILE_CONT(CASE WHEN may_by_cost = 1 THEN score END, 0.5) AS median_cost,
+                    MAX(CASE WHEN may_by_cost = 1 AND nth = half THEN score END) AS lower_score,
+                    MAX(CASE WHEN may_by_cost = 1 AND nth = half + 1 THEN score END)
+                        AS middle_score,
+                    MAX(CASE WHEN may_by_cost = 1 AND nth = half + 2 THEN score END) AS upper_score
+                FROM ranked_entries
+            """,
+            # The median of all others: of the scores in their order without one's own.
+            "compared": """
+                SELECT *, CASE WHEN half * 2 = entries_by_cost
+                    THEN CASE WHEN nth <= half THEN middle_score ELSE lower_score END
+                    ELSE (CASE WHEN nth <= half THEN middle_score ELSE lower_score END
+                        + CASE WHEN nth <= half + 1 THEN upper_score ELSE middle_score END) / 2
+                    END AS others_median
+                FROM ranked_entries CROSS JOIN gate
+            """,
+            "placed_entries": f"""
+                SELECT *, CASE WHEN entries >= {self.fewest_entries}
+                    AND named_accepted >= {self.named} * all_accepted THEN 1 ELSE 0 END AS is_open,
+                    CASE WHEN CAST(COALESCE(unclaimed_cost, 0) AS DOUBLE)
+                        <= {self.unclaimed} * COALESCE(others_median, 0) * all_accepted
+                        THEN 1 ELSE 0 END AS is_claimed
+                FROM compared
             """,
         }
 
     def _select(self) -> str:
         figures = ", ".join(column.name for column in _FIGURES)
-        sums = ", ".join(f"SUM({column.name}) AS {column.name}" for column in _FIGURES)
+        sums = ", ".join(
+            f"SUM({column.name}) AS {column.name}"
+            if column.name != "people"  # who is in two groups would be two
+            else "CAST(NULL AS BIGINT) AS people"
+            for column in _FIGURES
+        )
         gate = ", ".join(column.name for column in _GATE)
         few = f"fewer than {self.fewest_outcomes} accepted outcomes"
         small = f"fewer than {self.fewest_people} people"
         return f"""
             SELECT entry,
                 CASE WHEN may = 1 AND is_open = 1 THEN by_accepted END AS place_by_accepted,
-                CASE WHEN may_by_cost = 1 AND is_open = 1 AND is_open_by_cost = 1
-                    THEN by_cost END AS place_by_cost,
-                CASE WHEN may_by_cost = 1 THEN score END AS cost_per_accepted,
+                CASE WHEN may_by_cost = 1 AND is_open = 1 AND is_claimed = 1 AND others_priced > 0
+                    AND entries_by_cost >= {self.fewest_entries} THEN by_cost END AS place_by_cost,
+                CASE WHEN may_by_cost = 1 AND others_priced > 0 THEN score END AS cost_per_accepted,
                 CASE WHEN entry IS NULL THEN 'names nobody'
                     WHEN accepted < {self.fewest_outcomes} THEN '{few}'
                     WHEN may = 0 THEN '{small}'
-                    WHEN score IS NULL THEN 'nothing is priced'
-                    WHEN may_by_cost = 0 THEN 'too much without a price' END AS without_place,
+                    WHEN may_by_cost = 0 THEN 'too much without a price'
+                    WHEN others_priced = 0 THEN 'nobody else has a price'
+                    WHEN is_claimed = 0 THEN '{_UNCLAIMED}' END AS without_place,
                 {figures}, {gate}, 0 AS is_total
-            FROM ranked_entries CROSS JOIN gates
+            FROM placed_entries
             UNION ALL
             SELECT CAST(NULL AS VARCHAR), NULL, NULL, NULL, NULL, {sums},
                 {", ".join(f"MAX({column.name})" for column in _GATE)}, 1
-            FROM ranked_entries CROSS JOIN gates
+            FROM placed_entries
         """
 
     def result(self, result: Result) -> Result:
@@ -163,17 +188,19 @@ class Leaderboard(msgspec.Struct, frozen=True):
         whole = totalled(result, 1)
         gate = dict(zip((c.name for c in whole.columns), whole.total or (), strict=False))
         kept = len(whole.columns) - len(_GATE)
-        rows = sorted((row[:kept] for row in whole.rows), key=_place)
+        rows = [row[:kept] for row in whole.rows]
+        if result.currencies:
+            rows = [(*row[:2], None, None, *row[4:]) for row in rows]
         return msgspec.structs.replace(
             whole,
             columns=whole.columns[:kept],
-            rows=tuple(rows),
+            rows=tuple(sorted(rows, key=_place)),
             total=None if whole.total is None else whole.total[:kept],
             chart=None,
-            notes=(*whole.notes, *self._reasons(gate, result.currency)),
+            notes=(*whole.notes, *self._reasons(gate, result)),
         )
 
-    def _reasons(self, gate: dict[str, Any], currency: str) -> Iterator[str]:
+    def _reasons(self, gate: dict[str, Any], result: Result) -> Iterator[str]:
         if not gate or not gate["all_accepted"]:
             yield "no places: nothing was accepted by anybody but who did it"
             return
@@ -183,18 +210,32 @@ class Leaderboard(msgspec.Struct, frozen=True):
                 f"no places: {gate['entries']} could have one, and with fewer than "
                 f"{self.fewest_entries} they would say nothing"
             )
-        if named < self.named * accepted:
+        elif gate["entries_by_cost"] < self.fewest_entries:
+            yield (
+                f"no places by cost: {gate['entries_by_cost']} could have one, and with fewer than "
+                f"{self.fewest_entries} they would say nothing"
+            )
+        if named < Decimal(str(self.named)) * accepted:
             yield (
                 f"no places: {accepted - named} of {accepted} accepted outcomes name no "
                 f"{self.by}; at least {self.named:.0%} must"
             )
-        unclaimed, median = float(gate["unclaimed_cost"] or 0), gate["median_cost"]
-        if median is not None and unclaimed > self.unclaimed * median * accepted:
+        if result.currencies:
             yield (
-                f"no places by cost: spending that names no {self.by} is "
-                f"{unclaimed / accepted:.4f} {currency} for each accepted outcome, and one costs "
-                f"{median:.4f} in the median"
+                f"no places by cost: calls are priced in {' and '.join(result.currencies)}; "
+                "--currency says what is compared"
             )
+        elif _UNCLAIMED in result.column("without_place"):
+            is_all = not any(result.column("place_by_cost"))
+            yield (
+                f"{'no places' if is_all else 'not all have a place'} by cost: spending that names "
+                f"no {self.by} is {float(gate['unclaimed_cost']) / accepted:.4f} "
+                f"{result.currency} for each accepted outcome, and one costs "
+                f"{gate['median_cost']:.4f} in the median"
+            )
+
+
+_UNCLAIMED = "too much spending names nobody"
 
 
 def _figures(key: str, scope: Scope) -> dict[str, str]:
@@ -203,7 +244,7 @@ def _figures(key: str, scope: Scope) -> dict[str, str]:
         "keyed_calls": f"SELECT *, {key} AS entry FROM calls",
         "keyed_outcomes": f"SELECT *, {key} AS entry FROM said_last",
         "contributions": f"""
-            SELECT entry, 0 AS accepted, 0 AS self_declared, COUNT(DISTINCT "user") AS people,
+            SELECT entry, 0 AS accepted, 0 AS self_declared, 0 AS people,
                 {count("COALESCE(attempt, 0) = 0")} AS calls,
                 {tokens("input_tokens")} AS input_tokens,
                 {tokens("output_tokens")} AS output_tokens,
@@ -212,7 +253,7 @@ def _figures(key: str, scope: Scope) -> dict[str, str]:
             UNION ALL
             SELECT entry,
                 SUM(CASE WHEN verdict = 'accepted' AND is_self_declared = 0 THEN 1 ELSE 0 END),
-                SUM(is_self_declared), 0, 0, {nothing}, {nothing},
+                SUM(is_self_declared), COUNT(DISTINCT "user"), 0, {nothing}, {nothing},
                 CAST(NULL AS DECIMAL(38, 9)), 0
             FROM keyed_outcomes GROUP BY entry
         """,

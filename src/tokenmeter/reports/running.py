@@ -68,6 +68,7 @@ def run(
 
 def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> Result:
     calls = Calls(_ask(engine, CALLS, scope))
+    currencies = () if scope.currency or len(calls.currencies) < 2 else calls.currencies
     currency = scope.currency or calls.currency(lambda: _ask(engine, PEOPLE, scope))
     scope = _in_currency(scope, currency)
     facts = calls.facts(currency, _ask(engine, oddities(now or datetime.now(UTC)), scope))
@@ -91,6 +92,7 @@ def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> 
                 rules=RULES,
                 damage=(*engine.damage, *_oddities(facts)),
                 only=scope.only,
+                currencies=currencies,
             )
         )
 

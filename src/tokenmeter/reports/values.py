@@ -180,6 +180,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             count, and tokens by kind; ``None``: it has no chart, because one would rank people.
         aim: What the charted column is to come to, where there is a target.
         before: What it is compared with, where it is.
+        currencies: Those that calls are priced in, where they are several and nobody said which.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     chart: str | None = ""
     aim: float | None = None
     before: Result | None = None
+    currencies: tuple[str, ...] = ()
 
     def column(self, name: str) -> tuple[Value, ...]:
         """Give the values of a column, row by row.
