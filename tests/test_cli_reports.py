@@ -118,6 +118,7 @@ def test_adoption_is_of_everybody_that_a_file_names(
         ("name,team\nada,red\n", "has the columns name, team; expected user"),
         ("", r"has the columns \(none\); expected user"),
         ("user,team\nada,red\n,blue\n", "line 3: user is empty"),
+        ("user,team\nada,red\nada,red\nada,blue\n", "line 4: 'ada' is in 'blue' and in 'red'"),
     ],
 )
 def test_a_file_of_people_that_is_none_is_refused(

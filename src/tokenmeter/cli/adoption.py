@@ -86,10 +86,11 @@ def roster(path: Path, group: str) -> dict[str, str | None]:
         for row in rows:
             if not row["user"]:
                 raise ConfigurationError(f"{path}, line {rows.line_num}: user is empty")
-            before = people.setdefault(row["user"], row.get(group) or None)
-            if before != (row.get(group) or None):
+            team = row.get(group) or None
+            before = people.setdefault(row["user"], team)
+            if before != team:
                 raise ConfigurationError(
-                    f"{path}, line {rows.line_num}: {row['user']!r} is in {row.get(group)!r} and in "
+                    f"{path}, line {rows.line_num}: {row['user']!r} is in {team!r} and in "
                     f"{before!r}; expected one {group} for each user"
                 )
     return people
