@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tokenmeter import UsageEvent
 from tokenmeter.cli import main
+from tokenmeter.compaction import compact
 from tokenmeter.ids import derived_id
 from tokenmeter.ledger import Ledger, read
 from tokenmeter.reports.adoption import Adoption
@@ -270,6 +271,43 @@ def test_an_outcome_before_the_first_call_of_its_task_is_its_outcome(
     path.write_bytes(line(early) + line(call(1, task="T")))
     result = report(path, of=of)
     assert (result.facts.attempts, result.facts.outcomes, result.damage) == (1, 1, ())
+
+
+ODD_NAMES = {
+    "a folder that looks like a column": "team=search/usage",
+    "a pattern that is another file": "u[1]",
+    "a pattern that is two files": "u*",
+    "the home": "~",
+    "an option": "-u",
+    "a quote": "u'1",
+    "a way back": "inner/../u[1]",
+}
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ""])
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
+def test_of_a_file_with_an_odd_name_all_is_read_and_nothing_else(
+    name: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, lines = Path(f"{name}{ending}"), [*SOUND, b"[]\n", line(call(1))]
+    for folder in (Path("inner"), path.parent):
+        folder.mkdir(exist_ok=True)
+    for other in ("u1", "u11"):
+        Path(f"{other}{ending}").write_bytes(line(call(70, user="eve")))
+    if ending == ".parquet":
+        (Path("inner") / "lines").write_bytes(b"".join(lines))
+        compact([Path("inner/lines")], path)
+        compact([Path("inner/lines")], path)
+    else:
+        path.write_bytes(b"".join(lines))
+    result = report(path, of=Usage(("user", "team")))
+    assert counted(result) == (5, 10)
+    assert (result.column("user"), result.column("team")) == (("ada",), (None,))
+    assert result.damage == (() if ending == ".parquet" else (
+        f"{path}: 1 line (6) is no event",
+        f"1 event is there twice and counted once: {path}",
+    ))  # fmt: skip
 
 
 def other_parquet(folder: Path) -> Path:
