@@ -86,7 +86,7 @@ def compact(
         InvariantError: What was read back is not what was written; nothing was removed.
         MissingExtraError: DuckDB is not installed.
     """
-    one = to.suffix == ".parquet"
+    one = to.suffix.lower() == ".parquet"
     with folder_alone(to.parent if one else to) as folder, database_in(folder) as database:
         targets = [to] if one else sorted(p for p in folder.iterdir() if _DAY.fullmatch(p.name))
         stage = _Stage(database.folder, to.name if one else None, database.derived(targets))
