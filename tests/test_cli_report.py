@@ -340,6 +340,38 @@ def test_a_folder_that_does_not_exist_is_said_before_anything_is_read(
     assert "No such file or directory" in capsys.readouterr().err
 
 
+def test_a_report_never_replaces_what_it_is_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, link = tmp_path / "usage", tmp_path / "link.html"
+    written(source, LEDGER)
+    link.hardlink_to(source)
+    before = source.read_bytes()
+    for output in (source, link):
+        assert main(["report", str(source), "--output", str(output)]) == 2
+        assert capsys.readouterr().err == (
+            f"tokenmeter: --output {str(output)!r} is one of the files that are reported on, and "
+            "it would be replaced by the report; name another file\n"
+        )
+        assert source.read_bytes() == before
+
+
+def test_the_output_has_a_name(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", ledger, "--output", ""])
+    assert "--output: it is empty; name a file" in capsys.readouterr().err
+
+
+def test_what_is_said_on_stderr_controls_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "o\x1b[31m\nd.jsonl"
+    path.write_bytes(b"[]\n")
+    main(["report", str(path), "--format", "csv"])
+    shown = str(path).replace("\x1b", "\\x1b").replace("\n", "\\n")
+    assert f"tokenmeter: {shown}: 1 line (1) is no event\n" in capsys.readouterr().err
+
+
 def test_the_sql_is_printed_for_any_engine(capsys: pytest.CaptureFixture[str]) -> None:
     spark = report(capsys, "--sql", "--by", "team", "--dialect", "spark", "--source", "lake.events")
     assert "FROM lake.events" in spark
@@ -347,6 +379,9 @@ def test_the_sql_is_printed_for_any_engine(capsys: pytest.CaptureFixture[str]) -
     assert report(capsys, "--sql", "--by", "team", "--engine", "spark") == spark.replace(
         "lake.events", "tokenmeter_events"
     )
+
+
+BEYOND = " is beyond the calendar, which has the years 1 to 9999; leave it out where there is no "
 
 
 @pytest.mark.parametrize(
@@ -361,6 +396,54 @@ def test_the_sql_is_printed_for_any_engine(capsys: pytest.CaptureFixture[str]) -
         (["--compare", "October"], "--compare 'October' is no period; expected previous, or two "),
         (["--compare", "previous"], "a period is compared with the one before it where it has a "),
         (["--by", "day", "--compare", "2026-10-01..2026-10-31"], "no day is in two periods, so "),
+        (
+            ["--only", "user=ada", "--only", " user=bob"],
+            "--only says user=ada and user=bob, and no ",
+        ),
+        (
+            ["--only", "user=\udcff"],
+            "'\\udcff' is no text in UTF-8, and reports read nothing else; ",
+        ),
+        (["--by", "tag:\udcff"], "'\\udcff' is no text in UTF-8, and reports read nothing else; "),
+        (["--since", "20261101"], "'20261101' is neither a day such as 2026-11-01 nor a time "),
+        (["--until", "20261101"], "'20261101' is neither a day such as 2026-11-01 nor a time "),
+        (["--until", "2026-W44"], "'2026-W44' is neither a day such as 2026-11-01 nor a time "),
+        (
+            ["--compare", "20261001..20261031"],
+            "'20261001' is neither a day such as 2026-11-01 nor ",
+        ),
+        (["--since", "0001-01-01T00:00", "--timezone", "Asia/Tokyo"], f"0001-01-01T00:00{BEYOND}"),
+        (
+            ["--since", "0001-01-01T00:00Z", "--timezone", "America/New_York"],
+            f"since 0001-01-01 00:00:00+00:00{BEYOND}",
+        ),
+        (["--until", "0001-01-01T00:00"], f"until 0001-01-01 00:00:00+00:00{BEYOND}"),
+        (
+            ["--until", "9999-12-31T23:00", "--timezone", "America/New_York"],
+            f"9999-12-31T23:00{BEYOND}",
+        ),
+        (["--until", "9999-12-31"], f"9999-12-31{BEYOND}"),
+        (
+            ["--since", "0001-01-01", "--until", "2026-11-30", "--compare", "previous"],
+            "the period before 0001-01-01 00:00:00+00:00, as long as that to ",
+        ),
+        (
+            ["--compare", "2026-10-01..2026-10-31", "--sql"],
+            "--sql prints the SQL of one report, and ",
+        ),
+        (["--output", "x.JSONL.gz"], "--output 'x.JSONL.gz' ends as a ledger does, and a report "),
+        (
+            ["--output", "no/such/x.html"],
+            "--output 'no/such/x.html' cannot be written: No such file or directory; name a file ",
+        ),
+        (
+            ["--output", "/dev/null/x.html"],
+            "--output '/dev/null/x.html' cannot be written: Not a directory; name a file in a ",
+        ),
+        (
+            ["--output", "/"],
+            "--output '/' cannot be written: Is a directory; name a file in a folder ",
+        ),
         (["--source", "t"], "--source is for other engines, and the engine is duckdb, which "),
         (["--dsn", "x"], "--dsn is for other engines, and the engine is duckdb, which reads "),
     ],

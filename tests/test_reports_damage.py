@@ -6,6 +6,7 @@ Whatever a line is, DuckDB and the reader of all other commands agree on whether
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from tokenmeter import UsageEvent
 from tokenmeter.cli import main
+from tokenmeter.compaction import compact
+from tokenmeter.errors import ConfigurationError
 from tokenmeter.ids import derived_id
 from tokenmeter.ledger import Ledger, read
 from tokenmeter.reports.adoption import Adoption
@@ -97,6 +100,7 @@ NO_EVENTS = {
     "no UTF-8": changed(b"eve", b"e\xff\xfe"),
     "nothing but zeros": b"\0" * 100 + b"\n",
     "brackets without end": b"[" * 5000 + b"\n",
+    "depth without end": OTHER[:-2] + b',"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     "a long line": b'{"kind":"call","event_id":"' + b"z" * 20_000_000 + b'"}\n',
 }  # fmt: skip
 
@@ -272,6 +276,73 @@ def test_an_outcome_before_the_first_call_of_its_task_is_its_outcome(
     assert (result.facts.attempts, result.facts.outcomes, result.damage) == (1, 1, ())
 
 
+ODD_NAMES = {
+    "a folder that looks like a column": "team=search/usage",
+    "a pattern that is another file": "u[1]",
+    "a pattern that is two files": "u*",
+    "the home": "~",
+    "an option": "-u",
+    "a quote": "u'1",
+    "a way back": "inner/../u[1]",
+}
+
+
+@pytest.mark.parametrize("more", [[], [b"[]\n", line(call(1))]], ids=["sound", "damaged"])
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ""])
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
+def test_of_a_file_with_an_odd_name_all_is_read_and_nothing_else(
+    name: str, ending: str, more: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, lines = Path(f"{name}{ending}"), [*SOUND, *more]
+    for folder in (Path("inner"), path.parent):
+        folder.mkdir(exist_ok=True)
+    for other in ("u1", "u11"):
+        Path(f"{other}{ending}").write_bytes(line(call(70, user="eve")))
+    if ending == ".parquet":
+        (Path("inner") / "lines").write_bytes(b"".join(lines))
+        compact([Path("inner/lines")], path)
+        compact([Path("inner/lines")], path)
+    else:
+        path.write_bytes(b"".join(lines))
+    result = report(path, of=Usage(("user", "team")))
+    assert counted(result) == (5, 10)
+    assert (result.column("user"), result.column("team")) == (("ada",), (None,))
+    assert result.damage == (() if ending == ".parquet" or not more else (
+        f"{path}: 1 line (6) is no event",
+        f"1 event is there twice and counted once: {path}",
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", [".jsonl.GZ", ".JSONL.gz", ".PARQUET", ".JSONL"])
+def test_the_end_of_a_name_may_be_in_capitals(ending: str, tmp_path: Path) -> None:
+    path, lines = tmp_path / f"usage{ending}", tmp_path / "lines"
+    lines.write_bytes(b"".join(SOUND))
+    if ending == ".PARQUET":
+        compact([lines], path)
+    else:
+        packed = gzip.compress(lines.read_bytes())
+        path.write_bytes(packed if "gz" in ending.lower() else lines.read_bytes())
+    lines.unlink()
+    for source in (path, tmp_path):
+        result = report(source)
+        assert (counted(result), result.damage) == ((5, 10), ())
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_a_packed_file_of_no_bytes_is_said(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"usage.jsonl{ending}"
+    path.touch()
+    said = f"{path}: it is empty, which no packed file is; what it held is lost"
+    assert report(path).damage == (said,)
+
+
+@pytest.mark.parametrize("sources", [[], [object()]])
+def test_a_list_of_no_names_is_refused(sources: list[Any]) -> None:
+    with pytest.raises(ConfigurationError, match="a list to report on is one of names of files"):
+        run(Usage(()), sources)
+
+
 def other_parquet(folder: Path) -> Path:
     return parquet(folder / "other.parquet", "SELECT 1 AS a")
 
@@ -279,6 +350,21 @@ def other_parquet(folder: Path) -> Path:
 def not_parquet(folder: Path) -> Path:
     (folder / "usage.parquet").write_bytes(b"".join(SOUND))
     return folder / "usage.parquet"
+
+
+def a_pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.jsonl")
+    return folder / "pipe.jsonl"
+
+
+def no_utf8(folder: Path) -> Path:
+    path = folder / os.fsdecode(b"bad\xff.jsonl")
+    path.write_bytes(b"".join(SOUND))
+    return path
+
+
+def no_utf8_inside(folder: Path) -> Path:
+    return no_utf8(folder).parent
 
 
 def no_ledger(folder: Path) -> Path:
@@ -290,6 +376,9 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "Parquet of somebody else": (other_parquet, "has no column event_id, kind, ts"),
     "what is no Parquet": (not_parquet, "usage.parquet"),
     "a folder without a ledger": (no_ledger, "has no ledger"),
+    "a pipe": (a_pipe, "is a pipe or a device, which cannot be read twice; write what it gives to"),
+    "a name without letters": (no_utf8, "bad\\udcff.jsonl' is no text in UTF-8, and reports read"),
+    "a folder of such": (no_utf8_inside, "bad\\udcff.jsonl' is no text in UTF-8, and reports"),
     "what is not there": (lambda folder: folder / "gone.jsonl", "there is no ledger"),
 }
 

@@ -28,7 +28,7 @@ from tokenmeter.event import Usage, UsageEvent
 from tokenmeter.exporters.jsonl_closed import sync_folder
 from tokenmeter.ids import is_derived
 from tokenmeter.ledger import Ledger
-from tokenmeter.quoting import text
+from tokenmeter.quoting import file, text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -86,7 +86,7 @@ def compact(
         InvariantError: What was read back is not what was written; nothing was removed.
         MissingExtraError: DuckDB is not installed.
     """
-    one = to.suffix == ".parquet"
+    one = to.suffix.lower() == ".parquet"
     with folder_alone(to.parent if one else to) as folder, database_in(folder) as database:
         targets = [to] if one else sorted(p for p in folder.iterdir() if _DAY.fullmatch(p.name))
         stage = _Stage(database.folder, to.name if one else None, database.derived(targets))
@@ -256,12 +256,15 @@ def publish(made: Path, target: Path) -> None:
 
 def _json(path: Path) -> str:
     columns = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in columns_of().items())
-    return f"read_json({text(path)}, format = 'newline_delimited', columns = {{{columns}}})"
+    return (
+        f"read_json({file(path)}, format = 'newline_delimited', columns = {{{columns}}}, "
+        "hive_partitioning = false)"
+    )
 
 
 def parquet(path: Path) -> str:
-    """Give the table that a file is in SQL."""
-    return f"read_parquet({text(path)})"
+    """Give the table that a file is in SQL; the names of folders are no columns of it."""
+    return f"read_parquet({file(path)}, hive_partitioning = false)"
 
 
 def columns_of() -> dict[str, str]:

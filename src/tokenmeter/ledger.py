@@ -19,13 +19,13 @@ import msgspec
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl_closed import (
-    ENDINGS,
     ClosedFiles,
     Closing,
     damage,
     is_named,
     ledger_of,
     open_packed,
+    packing_of,
 )
 
 POLL_S = 0.2
@@ -89,6 +89,11 @@ def _named(path: Path) -> list[Path]:
         return [path]
     found = [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207 (absolute too)
     files = [file for file in found if file.is_file() and file.suffix != ".part"]
+    if not files and path.exists() and not path.is_dir():
+        raise ConfigurationError(
+            f"{str(path)!r} is a pipe or a device, which cannot be read twice; write what it gives "
+            "to a file, and name that"
+        )
     if not files:
         raise ConfigurationError(f"there is no ledger {str(path)!r}; name an existing file")
     return files
@@ -161,7 +166,7 @@ class Ledger:
         if self._only is not None:
             yield from self.closed()
             return
-        if self.path.suffix in ENDINGS.values():
+        if packing_of(self.path):
             yield from self._unpacked()
             return
         yield from self._rest()
@@ -303,7 +308,7 @@ def event_of(line: bytes | memoryview) -> UsageEvent | None:
     """Give the event that a line is; ``None``: it is none."""
     try:
         return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

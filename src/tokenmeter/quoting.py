@@ -1,6 +1,9 @@
-"""Names and texts of SQL, as each engine reads them that we ask."""
+"""Names and texts of SQL, as each engine reads them that we ask, and files as DuckDB does."""
 
 from __future__ import annotations
+
+import glob
+from pathlib import Path
 
 
 def quoted(name: str) -> str:
@@ -19,3 +22,17 @@ def text(value: object) -> str:
     'it''s'
     """
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def whole(path: Path) -> str:
+    """Give the name of a file as DuckDB says it: from the root, without a way back in it."""
+    return str(path.absolute().parent.resolve() / path.name)
+
+
+def file(path: Path) -> str:
+    """Give one file in SQL of DuckDB, to which a name is a pattern, and ``~`` the home.
+
+    >>> print(file(Path("/logs/u[1].jsonl")))
+    '/logs/u[[]1].jsonl'
+    """
+    return text(glob.escape(whole(path)))

@@ -79,7 +79,12 @@ def _usage(options: argparse.Namespace) -> Usage:
 
 def _command(options: argparse.Namespace) -> int:
     usage = _usage(options)
-    if options.compare is None or options.sql:
+    if options.compare is not None and options.sql:
+        raise ConfigurationError(
+            "--sql prints the SQL of one report, and --compare makes two; print one for each "
+            "period, with --since and --until"
+        )
+    if options.compare is None:
         return reporting.give(options, usage)
     before = _before(options)
 

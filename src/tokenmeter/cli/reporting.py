@@ -16,7 +16,9 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.reports.columns import NAMES, TAG
 from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import ENGINES, Engine
+from tokenmeter.reports.files import files_of
 from tokenmeter.reports.output import FORMATS
+from tokenmeter.reports.output.cells import safe
 from tokenmeter.reports.output.words import about, damages, facts_line
 from tokenmeter.reports.portable import DIALECTS
 from tokenmeter.reports.running import run, sql
@@ -43,6 +45,7 @@ words of the tables:
 _ENDINGS = {
     ".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html",
 }  # fmt: skip
+_LEDGERS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
 
 def configure(
@@ -110,6 +113,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _output(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a file, such as report.html")
+    return Path(text)
+
+
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
@@ -165,7 +174,7 @@ def _add_output(group: Any) -> None:
     )
     group.add_argument(
         "--output",
-        type=Path,
+        type=_output,
         metavar="FILE",
         help="write here, all at once when it is complete (default: standard output)",
     )
@@ -201,6 +210,7 @@ def give(options: argparse.Namespace, report: Report, answer: Answer | None = No
         answer: What gives its result, where that is more than running it.
     """
     scope = scope_of(options)
+    _check_output(options)
     if options.sql:
         with written(options.output) as out:
             dialect = options.dialect or options.engine
@@ -229,8 +239,39 @@ def scope_of(options: argparse.Namespace) -> Scope:
         until=moment(options.until, zone, is_end=True) if options.until else None,
         zone=zone,
         currency=options.currency and options.currency.upper(),
-        only=dict(map(_condition, options.only)),
+        only=_conditions(options.only),
     )
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Refuse to write a report over a ledger."""
+    output: Path | None = options.output
+    if output is None or str(output) == "-":
+        return
+    if output.name.lower().endswith(_LEDGERS):
+        raise ConfigurationError(
+            f"--output {str(output)!r} ends as a ledger does, and a report is none; name a file "
+            f"that ends in {', '.join(_ENDINGS)} or .txt"
+        )
+    if options.source is None and options.files and output.is_file():
+        sources = files_of(options.files)
+        for path in (*sources.lines, *sources.parquet):
+            if output.samefile(path):
+                raise ConfigurationError(
+                    f"--output {str(output)!r} is one of the files that are reported on, and it "
+                    "would be replaced by the report; name another file"
+                )
+
+
+def _conditions(texts: Iterable[str]) -> dict[str, str]:
+    only: dict[str, str] = {}
+    for name, value in map(_condition, texts):
+        if only.setdefault(name, value) != value:
+            raise ConfigurationError(
+                f"--only says {name}={only[name]} and {name}={value}, and no call is both; run the "
+                f"report once for each, or group by {name}"
+            )
+    return only
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -285,28 +326,40 @@ def written(path: Path | None) -> Generator[TextIO]:
     """Have where text goes: a file that is there when all of it is, or standard output.
 
     Raises:
-        OSError: It cannot be written.
+        ConfigurationError: It cannot be opened for writing.
+        OSError: It cannot be written to its end.
     """
     if path is None or str(path) == "-":
         if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")  # one of Latin-1 shows the rest as escapes
         yield sys.stdout
     elif path.exists() and not path.is_file():  # a pipe or a device takes it as it comes
-        with path.open("w", encoding="utf-8") as out:
+        with _opened_for(path, path) as out:
             yield out
     else:
         whole = path.resolve()  # so that a link stays one
         part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+        out = _opened_for(path, part)
         try:
-            with part.open("w", encoding="utf-8", newline="") as out:
+            with out:
                 yield out
             part.replace(whole)
         finally:
             part.unlink(missing_ok=True)
 
 
+def _opened_for(path: Path, part: Path) -> TextIO:
+    try:
+        return part.open("w", encoding="utf-8", newline="")
+    except OSError as exc:
+        raise ConfigurationError(
+            f"--output {str(path)!r} cannot be written: {exc.strerror}; name a file in a folder "
+            "that is there and that you may write to"
+        ) from exc
+
+
 def _say(result: Result, *, has_facts: bool) -> None:
     """Say on stderr what a program that reads the result may not see."""
     said = [] if has_facts else [about(result), facts_line(result), *result.notes]
     for line in (*said, *damages(result)):
-        print(f"tokenmeter: {line}", file=sys.stderr)
+        print(f"tokenmeter: {safe(line)}", file=sys.stderr)

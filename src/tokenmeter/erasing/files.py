@@ -17,13 +17,13 @@ from tokenmeter.exporters.jsonl_closed import (
     ENDINGS,
     ClosedFiles,
     Closing,
-    Packing,
     damage,
     is_named,
     ledger_of,
     locked,
     open_packed,
     packer,
+    packing_of,
     sync_folder,
 )
 
@@ -32,7 +32,6 @@ BATCH_BYTES = 1 << 20
 
 _PAUSE_S = 0.05
 _LOOKS = 20
-_PACKING: dict[str, Packing] = {ending: packing for packing, ending in ENDINGS.items()}
 
 
 class Place(NamedTuple):
@@ -69,7 +68,7 @@ def erase_ledger(path: Path, person: Person, *, dry_run: bool) -> Iterator[Place
         files = ClosedFiles(ledger)
         if one is not None:
             yield from _closed(files, one[1], person, journal)
-        elif ledger.suffix in _PACKING:
+        elif packing_of(ledger):
             yield from _packed(ledger, person, journal)
         else:
             yield from _whole(ledger, files, person, journal)
@@ -167,7 +166,7 @@ def _closed(
     files: ClosedFiles, closing: Closing, person: Person, journal: Journal | None
 ) -> Iterator[Place]:
     """Go through a closed file, which may be there packed and not, while nobody packs it."""
-    paths = {ending: files.path(closing, ending) for ending in ("", *_PACKING)}
+    paths = {ending: files.path(closing, ending) for ending in ("", *ENDINGS.values())}
     with _held(paths.values(), dry_run=journal is None) as parts:
         for path in paths.values():
             with contextlib.suppress(FileNotFoundError):
@@ -232,7 +231,7 @@ def _rewritten(
 
 
 def _packing_into(path: Path, part: BinaryIO) -> contextlib.AbstractContextManager[BinaryIO]:
-    packing = _PACKING.get(path.suffix)
+    packing = packing_of(path)
     return contextlib.nullcontext(part) if packing is None else packer(packing).open(part, "wb")
 
 

@@ -48,8 +48,8 @@ def erase(
         OSError: A file cannot be read or written.
     """
     paths = [path for name in named for path in _meant(Path(name))]
-    tables = sorted({path.resolve() for path in paths if path.suffix == ".parquet"})
-    for path in ledgers(path for path in paths if path.suffix != ".parquet"):
+    tables = sorted({path.resolve() for path in paths if path.suffix.lower() == ".parquet"})
+    for path in ledgers(path for path in paths if path.suffix.lower() != ".parquet"):
         yield from erase_ledger(path, person, dry_run=dry_run)
     for _, of_folder in groupby(tables, attrgetter("parent")):
         from tokenmeter.erasing.tables import erase_parquet

@@ -187,7 +187,7 @@ def _beginnings(line: bytes) -> Iterator[int]:
 def _is_event(line: bytes) -> bool:
     try:
         return bool(_who(line).event_id)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 

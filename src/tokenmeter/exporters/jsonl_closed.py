@@ -261,6 +261,14 @@ def ledger_of(path: str | os.PathLike[str]) -> tuple[Path, Closing] | None:
     return Path(path).with_name(match["stem"] + match["suffix"]), _closing(match)
 
 
+def packing_of(path: Path) -> Packing | None:
+    """Give how a file is packed, as the end of its name says; ``None``: it is not."""
+    return _PACKINGS.get(path.suffix.lower())
+
+
+_PACKINGS: dict[str, Packing] = {ending: packing for packing, ending in ENDINGS.items()}
+
+
 def open_packed(path: Path) -> BinaryIO:
     """Open a file for reading, unpacked as its name says.
 
@@ -268,9 +276,10 @@ def open_packed(path: Path) -> BinaryIO:
         OSError: It cannot be opened.
         MissingExtraError: It ends in ``.zst`` and nothing that reads that is installed.
     """
-    if path.suffix == ".gz":
+    packing = packing_of(path)
+    if packing == "gzip":
         return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".zst":
+    if packing == "zstd":
         return io.BufferedReader(zstd().open(path, "rb"))
     return path.open("rb")
 

@@ -81,7 +81,7 @@ class _File:
             file.seek(at)
             for line in file:
                 at += len(line)
-                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     yield _decode(line), at
 
     def take(self, limit: int) -> list[UsageEvent]:

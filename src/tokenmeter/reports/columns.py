@@ -9,7 +9,7 @@ import msgspec
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.near import meant
 from tokenmeter.quoting import quoted, text
-from tokenmeter.reports.scope import Scope
+from tokenmeter.reports.scope import Scope, readable
 from tokenmeter.reports.values import Column, Kind
 
 TAG = "tag:"
@@ -96,7 +96,7 @@ def _key(name: str, scope: Scope) -> Key:
 
 def _sql(name: str, scope: Scope) -> str:
     if name.startswith(TAG) and name != TAG:
-        return f"tags[{text(name.removeprefix(TAG))}]"
+        return f"tags[{text(readable(name.removeprefix(TAG)))}]"
     if name in _DATES:
         return date(_DATES[name], scope)
     if name in _PLAIN:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tokenmeter.errors import ConfigurationError
-from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles, damage, open_packed
+from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles, damage, open_packed, packing_of
 from tokenmeter.ledger import Ledger, event_of, ledgers
+from tokenmeter.reports.scope import readable
 from tokenmeter.wording import counted
 
 _PARQUET = ".parquet"
@@ -33,9 +34,11 @@ def files_of(names: Iterable[str | os.PathLike[str]]) -> Files:
     Raises:
         ConfigurationError: There is no such file, or nothing in a folder.
     """
-    found = ledgers(part for name in names for part in _inside(Path(name)))
-    parquet = [path for path in found if path.suffix == _PARQUET]
-    parts = [part for path in found if path.suffix != _PARQUET for part in _parts(path)]
+    found = ledgers(part for name in names for part in _inside(Path(readable(os.fspath(name)))))
+    parquet = [path for path in found if path.suffix.lower() == _PARQUET]
+    parts = [part for path in found if path.suffix.lower() != _PARQUET for part in _parts(path)]
+    for path in (*parts, *parquet):
+        readable(str(path))
     return Files(list(dict.fromkeys(parts)), parquet)
 
 
@@ -43,7 +46,7 @@ def _inside(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     endings = (".jsonl", _PARQUET, *(f".jsonl{packed}" for packed in ENDINGS.values()))
-    found = sorted(file for file in path.iterdir() if file.name.endswith(endings))
+    found = sorted(file for file in path.iterdir() if file.name.lower().endswith(endings))
     if not found:
         raise ConfigurationError(
             f"the folder {str(path)!r} has no ledger; expected files that end in "
@@ -54,7 +57,7 @@ def _inside(path: Path) -> list[Path]:
 
 def _parts(ledger: Path) -> list[Path]:
     """Give the files of one ledger that are there, the closed ones first."""
-    if ledger.suffix in ENDINGS.values():
+    if packing_of(ledger):
         return [ledger]
     closed = ClosedFiles(ledger.resolve())
     names = [
@@ -71,7 +74,7 @@ def is_sound(path: Path) -> bool:
     DuckDB cannot say so: it takes ``"7"`` and 7.5 for a number of tokens, and 7 for a name.
     """
     if path.stat().st_size == 0:
-        return path.suffix not in ENDINGS.values()  # nothing, packed, is something
+        return packing_of(path) is None  # nothing, packed, is something
     with open_packed(path) as file:
         try:
             return all(line.endswith(b"\n") and event_of(line) is not None for line in file)
@@ -81,7 +84,7 @@ def is_sound(path: Path) -> bool:
 
 def reread(path: Path) -> Ledger:
     """Give the reader that knows every way in which one file can be damaged, for it alone."""
-    return Ledger(path, None if path.suffix in ENDINGS.values() else 0)
+    return Ledger(path, None if packing_of(path) else 0)
 
 
 def complaints(ledger: Ledger, path: Path) -> list[str]:
@@ -90,6 +93,8 @@ def complaints(ledger: Ledger, path: Path) -> list[str]:
     if ledger.skipped:
         torn = f", {len(ledger.torn)} of them torn" if ledger.torn else ""
         found.append(f"{path}: {_lines(ledger.skipped)} no event{torn}")
+    if packing_of(path) and path.stat().st_size == 0:
+        found.append(f"{path}: it is empty, which no packed file is; what it held is lost")
     if ledger.unfinished:
         found.append(f"{path}: the last line has no end; it is being written, or never will be")
     return found

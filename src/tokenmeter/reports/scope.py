@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,7 +38,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     only: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
-        zone(self.zone)
+        at_home = zone(self.zone)
         for name in ("since", "until"):
             at = getattr(self, name)
             if at is not None and at.tzinfo is None:
@@ -45,6 +46,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
                     f"{name} is a time with a zone, such as datetime(2026, 11, 1, tzinfo=UTC); "
                     f"got {at!r}"
                 )
+            try:  # also the day before an end, by which a period is named
+                _ = at and at.astimezone(UTC) and at.astimezone(at_home) - _SHORTEST[name]
+            except OverflowError:
+                raise _beyond(f"{name} {at}") from None
+        for each in (text for condition in self.only.items() for text in condition):
+            readable(each)
         if self.since and self.until and self.since >= self.until:
             raise ConfigurationError(
                 f"a period ends after it begins; got since {self.since} and until {self.until}"
@@ -63,8 +70,37 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
             )
         # By the clock on the wall, so that days are whole where one of them has 23 or 25 hours.
         first, end = (at.astimezone(zone(self.zone)) for at in (self.since, self.until))
-        since = (first - (end - first)).astimezone(UTC)
+        try:
+            since = (first - (end - first)).astimezone(UTC)
+        except OverflowError:
+            raise _beyond(f"the period before {first}, as long as that to {end},") from None
         return msgspec.structs.replace(self, since=since, until=self.since)
+
+
+_SHORTEST = {"since": timedelta(), "until": timedelta(days=1)}
+
+
+def _beyond(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} is beyond the calendar, which has the years 1 to 9999; leave it out where there "
+        "is no limit"
+    )
+
+
+def readable(name: str) -> str:
+    """Give a name of a column, a value or a file that queries can hold.
+
+    Raises:
+        ConfigurationError: It has bytes that are no UTF-8, or halves of a character.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{name!r} is no text in UTF-8, and reports read nothing else; give it in UTF-8, and a "
+            "file another name"
+        ) from None
+    return name
 
 
 def zone(name: str) -> ZoneInfo:
@@ -96,12 +132,20 @@ def moment(text: str, name: str, *, is_end: bool = False) -> datetime:
     '2026-12-01T00:00:00+00:00'
     """
     try:
-        if len(text) == len("2026-11-01"):
+        if _DAY.fullmatch(text):
             day = date.fromisoformat(text) + timedelta(days=is_end)
             return datetime.combine(day, time(), zone(name)).astimezone(UTC)
+        if not _TIME.search(text):  # Python takes 20261101 and 2026-W44 for midnights
+            raise ValueError(text)
         at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+        return (at if at.tzinfo else at.replace(tzinfo=zone(name))).astimezone(UTC)
+    except OverflowError:
+        raise _beyond(text) from None
+    except ValueError:
         raise ConfigurationError(
             f"{text!r} is neither a day such as 2026-11-01 nor a time such as 2026-11-01T12:00Z"
         ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=zone(name))).astimezone(UTC)
+
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile("[Tt ]")

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokenmeter.compaction import columns_of
+from tokenmeter.compaction import columns_of, parquet
 from tokenmeter.errors import ConfigurationError, MissingExtraError
 from tokenmeter.frames import native
-from tokenmeter.quoting import text
+from tokenmeter.quoting import file, text, whole
 from tokenmeter.reports.engines import Watch
 from tokenmeter.reports.engines.shape import names_of, selected
 from tokenmeter.reports.files import Files, complaints, files_of, is_sound, reread
@@ -53,6 +53,7 @@ class DuckDB:
         self._watch = watch
         self.source = "ledger"
         self.damage: list[str] = []
+        self._names: dict[str, str] = {}
         self.ask("SET TimeZone = 'UTC'")
         self.ask("SET autoinstall_known_extensions = false")  # that would ask the network
         self.ask("SET preserve_insertion_order = false")
@@ -98,7 +99,7 @@ class DuckDB:
         if files.lines:
             self._read_lines(files.lines)
             parts.append("SELECT * FROM lines")
-        parts += [self._shaped(f"read_parquet({text(path)})", path) for path in files.parquet]
+        parts += [self._shaped(parquet(path), path) for path in files.parquet]
         self.ask(f"CREATE VIEW {self.source} AS {' UNION ALL BY NAME '.join(parts)}")
         self._look_at_rows()
 
@@ -110,22 +111,23 @@ class DuckDB:
 
     def _read_lines(self, paths: list[Path]) -> None:
         sound = [path for path in paths if is_sound(path)]
+        self._names = {whole(path): str(path) for path in paths}
         self.ask(f"CREATE TABLE lines AS {_lines(sound)}")
         found = self.ask(
             f"SELECT {_FILE} FROM lines WHERE NOT coalesce({IS_EVENT}, false) GROUP BY {_FILE}"
         )
         damaged = {name for (name,) in found}
         for path in paths:
-            if path not in sound or str(path) in damaged:
+            if path not in sound or whole(path) in damaged:
                 self._read_damaged(path)
 
     def _read_damaged(self, path: Path) -> None:
-        self.ask(f"DELETE FROM lines WHERE {_FILE} = {text(path)}")
+        self.ask(f"DELETE FROM lines WHERE {_FILE} = {text(whole(path))}")
         staged = self._folder / "reread.jsonl"
         encode = msgspec.json.Encoder().encode
         with reread(path) as ledger, staged.open("wb") as out:
             out.writelines(encode(event) + b"\n" for event in ledger)
-        self.ask(f"INSERT INTO lines BY NAME {_lines([staged], path)}")
+        self.ask(f"INSERT INTO lines BY NAME {_lines([staged], whole(path))}")
         self.damage += complaints(ledger, path)
 
     def _shaped(self, table: str, origin: object) -> str:
@@ -148,8 +150,8 @@ class DuckDB:
         # Equal hashes say maybe, equal ids say no.
         if distinct < count and (distinct := self._counted("event_id")[1]) < count:
             self._leave_out_twins()
-            places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins ORDER BY 1")
-            names = ", ".join(str(name) for (name,) in places)
+            places = self.ask(f"SELECT DISTINCT {_FILE} FROM twins")
+            names = ", ".join(sorted(self._named(name) for (name,) in places))
             self.damage.append(
                 f"{counted(count - distinct, 'event', 'are')} there twice and counted once: {names}"
             )
@@ -167,7 +169,13 @@ class DuckDB:
             f"SELECT {_FILE}, count(*) FROM {self.source} WHERE {condition} "
             f"GROUP BY {_FILE} ORDER BY {_FILE}"
         )
-        self.damage += [f"{name}: {counted(count, noun, 'are')} {what}" for name, count in found]
+        self.damage += [
+            f"{self._named(name)}: {counted(count, noun, 'are')} {what}" for name, count in found
+        ]
+
+    def _named(self, found: str) -> str:
+        """Give the name of a file as whoever asked said it."""
+        return self._names.get(found, found)
 
     def _leave_out_twins(self) -> None:
         """Rank the events that are there twice, rather than have each query rank all events."""
@@ -201,17 +209,18 @@ def _column(name: str, kind: str, found: str | None) -> str:
     return f'TRY_CAST("{name}" AS {kind}) AS "{name}"'
 
 
-def _lines(paths: Sequence[Path], name: Path | None = None) -> str:
+def _lines(paths: Sequence[Path], name: str | None = None) -> str:
     """Read files of JSON lines; a line that is no event is a row of nothing."""
     columns = ", ".join(f"{text(n)}: {text(kind)}" for n, kind in columns_of().items())
     if not paths:
         nothing = ", ".join(_column(name, kind, None) for name, kind in columns_of().items())
         return f"SELECT {nothing}, '' AS {_FILE} WHERE false"
-    files = ", ".join(text(path) for path in paths)
+    files = ", ".join(map(file, paths))
     return (
         f"SELECT * REPLACE ({text(name) if name else _FILE} AS {_FILE}) FROM read_json([{files}], "
         f"format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true, "
-        f"filename = {text(_FILE)}, maximum_object_size = {LONGEST_LINE})"
+        f"filename = {text(_FILE)}, maximum_object_size = {LONGEST_LINE}, "
+        "hive_partitioning = false)"
     )
 
 

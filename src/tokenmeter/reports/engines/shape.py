@@ -60,11 +60,22 @@ def selected(
 
 
 def names_of(source: object) -> list[str] | None:
-    """Give the names of files, or of one table, that a source is; ``None``: it is a frame."""
+    """Give the names of files, or of one table, that a source is; ``None``: it is a frame.
+
+    Raises:
+        ConfigurationError: It is a list, and empty, or of something else.
+    """
     if isinstance(source, str | os.PathLike):
         return [os.fspath(source)]
     if isinstance(source, list | tuple):
-        return [os.fspath(name) for name in cast("Sequence[str | os.PathLike[str]]", source)]
+        names = cast("Sequence[object]", source)
+        if names and all(isinstance(name, str | os.PathLike) for name in names):
+            return [os.fspath(cast("str | os.PathLike[str]", name)) for name in names]
+        kinds = ", ".join(sorted({type(name).__name__ for name in names})) or "nothing"
+        raise ConfigurationError(
+            f"a list to report on is one of names of files; got one of {kinds}; name a ledger, "
+            "such as usage.jsonl, or give one frame, which is not in a list"
+        )
     return None
 
 
