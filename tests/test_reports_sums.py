@@ -15,6 +15,7 @@ import company_in
 from tables import EXAMPLES, reported, table
 from tokenmeter import UsageEvent
 from tokenmeter.reports.columns import NAMES
+from tokenmeter.reports.coverage import Coverage
 from tokenmeter.reports.engines.duckdb import opened
 from tokenmeter.reports.grouping import added
 from tokenmeter.reports.measures import measures
@@ -123,3 +124,14 @@ def test_sums_beyond_64_bits_are_exact(tmp_path: Path) -> None:
     assert table(result, "input_tokens", "output_tokens") == [(3 * most, 6)]
     assert result.total is not None
     assert result.total[result.index("input_tokens")] == result.facts.input_tokens == 3 * most
+
+
+def test_tags_that_differ_only_in_case_are_two_columns(tmp_path: Path) -> None:
+    made = [
+        UsageEvent("call", f"e-{n}", 1, company.EDGES[0], tags={"a": "1", "A": other})
+        for n, other in enumerate(["2", "3"])
+    ]
+    by = ("tag:a", "tag:A")
+    for report in (Usage(by), Coverage(by)):
+        result = reported(report, made, tmp_path)
+        assert table(result, *by, "attempts") == [("1", "2", 1), ("1", "3", 1)]

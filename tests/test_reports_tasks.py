@@ -184,3 +184,9 @@ def test_what_was_spent_beside_tasks_raises_the_whole_interval() -> None:
     assert without.low is not None
     assert beside.low is not None
     assert beside.low > without.low
+
+
+def test_of_no_calls_and_no_outcomes_there_are_zero_tasks(tmp_path: Path) -> None:
+    result = reported(Tasks(by=()), [], tmp_path)
+    columns = ("tasks", "accepted", "undecided", "calls", "unpriced", "cost_amount")
+    assert table(result, *columns) == [(0, 0, 0, 0, 0, None)]

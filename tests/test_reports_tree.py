@@ -87,3 +87,14 @@ def test_a_circle_that_somebody_forged_is_cut_and_nothing_is_lost(tmp_path: Path
     assert sum(result.column("input_tokens")) == 3  # type: ignore[arg-type]
     assert result.total is not None
     assert result.total[result.index("input_tokens")] == 3
+
+
+def test_an_empty_name_is_a_name_like_any_other(tmp_path: Path) -> None:
+    events = [call(1, "r1", None, ""), call(2, "r2", None, None), call(4, None, None, None)]
+    agents = reported(Tree(), events, tmp_path)
+    columns = ("run_id", "agent", "runs", "input_tokens")
+    assert table(agents, *columns) == [("", "(unknown)", 1, 1), (None, "(no run)", 1, 6)]
+    assert agents.total is not None
+    assert agents.total[agents.index("input_tokens")] == 7
+    runs = reported(Tree(runs=True), [call(1, "", None, "a"), call(2, None, None, "a")], tmp_path)
+    assert table(runs, *columns) == [("", "a", 1, 1), (None, "(no run)", 0, 2)]

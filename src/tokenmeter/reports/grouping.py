@@ -32,17 +32,23 @@ def grouped_columns(
 def grouped(by: Iterable[str], measures: Sequence[Measure], scope: Scope) -> Query:
     """Group calls by columns, and all of them together."""
     wanted = keys(by, scope)
-    made = [f"{key.sql} AS {key.quoted}" for key in wanted if key.sql != key.quoted]
-    names = [key.quoted for key in wanted]
     sums = [f"{measure.sql} AS {measure.column.name}" for measure in measures]
-    if not names:
+    if not wanted:
         return Query(f"SELECT {', '.join(sums)}, 1 AS is_total FROM calls")
-    every = ", ".join(names)
+    # Numbered until the end, because `tag:a` and `tag:A` are one name to most engines.
+    numbered = [f"key_{n}" for n in range(len(wanted))]
+    made = [f"{key.sql} AS {name}" for key, name in zip(wanted, numbered, strict=True)]
+    named = [f"{name} AS {key.quoted}" for key, name in zip(wanted, numbered, strict=True)]
+    parts = [*named, *(measure.column.name for measure in measures)]
+    every = ", ".join(numbered)
     return Query(
-        f"SELECT *, 0 AS is_total FROM groups_of_calls UNION ALL {_whole(wanted, measures)}",
+        f"SELECT {', '.join(parts)}, 0 AS is_total FROM groups_of_calls "
+        f"UNION ALL {_whole(wanted, measures)}",
         {
             "keyed": f"SELECT {', '.join(['*', *made])} FROM calls",
-            "groups_of_calls": f"SELECT {', '.join([*names, *sums])} FROM keyed GROUP BY {every}",
+            "groups_of_calls": (
+                f"SELECT {', '.join([*numbered, *sums])} FROM keyed GROUP BY {every}"
+            ),
             "whole": f"SELECT {', '.join([*_unlike_parts(measures), 'COUNT(*) AS n'])} FROM calls",
         },
     )

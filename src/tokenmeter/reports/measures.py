@@ -42,12 +42,12 @@ def count(condition: str) -> str:
 def summed(column: Column, of: str = "") -> str:
     """Add up a column of parts.
 
-    What counts calls or tasks fits into 64 bits. DuckDB adds up in 128, which Python takes three
-    times as long to read; tokens may need them.
+    What counts calls or tasks fits into 64 bits, and is zero of no part. DuckDB adds up in 128,
+    which Python takes three times as long to read; tokens may need them.
     """
     total = f"SUM({of}{column.name})"
     is_narrow = column.kind == "count" and not column.name.endswith("_tokens")
-    return f"CAST({total} AS BIGINT)" if is_narrow else total
+    return f"CAST(COALESCE({total}, 0) AS BIGINT)" if is_narrow else total
 
 
 def has(provenance: str) -> str:

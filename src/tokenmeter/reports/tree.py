@@ -94,6 +94,7 @@ class Tree(msgspec.Struct, frozen=True):
                 SUM(p.duration_s) AS duration_s, COALESCE(MAX(k.runs), 0) AS runs, {every}
             FROM parts AS p
             LEFT JOIN counted AS k ON COALESCE(k.node, '') = COALESCE(p.node, '')
+                AND k.is_nothing = CASE WHEN p.node IS NULL THEN 1 ELSE 0 END
             GROUP BY p.node
             """,
             {
@@ -124,7 +125,12 @@ class Tree(msgspec.Struct, frozen=True):
                     SELECT {node} AS node, run_id FROM per_run WHERE run_id IS NOT NULL
                     UNION ALL SELECT {node} AS node, run_id FROM chosen
                 """,
-                "counted": "SELECT node, COUNT(DISTINCT run_id) AS runs FROM known GROUP BY node",
+                # An empty name is a name like any other, and no engine joins NULL with NULL by `=`.
+                "counted": """
+                    SELECT node, COUNT(DISTINCT run_id) AS runs,
+                        CASE WHEN node IS NULL THEN 1 ELSE 0 END AS is_nothing
+                    FROM known GROUP BY node
+                """,
             },
         )
 
