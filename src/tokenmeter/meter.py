@@ -461,7 +461,7 @@ class Meter:
         """Give what prices by these settings: loaded, or while the worker loads it."""
         if not settings.prices:
             return None
-        pricing = Pricing(books(settings.prices))
+        pricing = Pricing(books(settings.prices), self.guard)
         if settings.wait_for_prices or not self.pending.later(pricing.load):
             pricing.load()
         return pricing
