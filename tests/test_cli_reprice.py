@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from priced import call
 from tokenmeter import UsageEvent
 from tokenmeter.cli import main
 from tokenmeter.ledger import read
+from tokenmeter.prices import Pricing
 
 PRICES = '[[prices]]\nmodel = "gpt-4o"\ninput = 2\noutput = 2\n'
 
@@ -90,3 +92,44 @@ def test_lines_that_are_no_events_are_said(
         file.write("nonsense\n")
     assert len(reprice(ledger)) == len(EVENTS)
     assert capsys.readouterr().err == f"tokenmeter: {ledger}: 1 line (6) is no event\n"
+
+
+def test_two_at_a_time_lose_nothing_and_the_later_one_says_that_it_is_there(
+    ledger: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml"]
+    priced, codes = Pricing.repriced, list[int]()
+
+    def meanwhile(self: Pricing, event: UsageEvent, **how: Any) -> UsageEvent:
+        if not codes:
+            codes.append(-1)
+            codes[0] = main(first)
+        return priced(self, event, **how)
+
+    monkeypatch.setattr(Pricing, "repriced", meanwhile)
+    codes.append(main(first))
+    assert codes == [0, 2]
+    assert "--to new.jsonl is there already; name a new file" in capsys.readouterr().err
+    assert [event.event_id for event in read("new.jsonl")] == ["1", "2", "3", "4", "5"]
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "new.jsonl", "prices.toml", "usage.jsonl"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["new.jsonl.gz", "new.jsonl.zst", "new.parquet"])
+def test_a_new_ledger_is_not_named_as_what_it_is_not(
+    ledger: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reprice", str(ledger), "--to", name, "--prices", "prices.toml"]) == 2
+    assert "name a file that ends in .jsonl" in capsys.readouterr().err
+    assert not Path(name).exists()
+
+
+def test_parquet_is_refused_whatever_it_is_called(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger.write_bytes(b"PAR1....PAR1")
+    code = main(["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml"])
+    assert code == 2
+    assert f"{ledger} is Parquet, and reprice reads JSON lines" in capsys.readouterr().err
+    assert not Path("new.jsonl").exists()

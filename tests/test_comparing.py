@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import statistics
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from tokenmeter import ConfigurationError
 from tokenmeter.notebook.comparing import Comparison, Spread, compared
+from tokenmeter.notebook.pace import Pace
+from tokenmeter.tallies import Tally
 from trials import record
 
 
@@ -153,3 +156,36 @@ def test_it_shows_itself_as_text_and_as_html_that_names_cannot_break() -> None:
     assert "&lt;script&gt; (3 runs)" in shown
     assert "<script" not in shown
     assert shown.count("<svg") == len([m for m in found.measures if m != "output tokens"])
+
+
+def test_a_score_of_the_name_of_a_measure_replaces_nothing() -> None:
+    scores = {"seconds": 77.0, "calls": 9.0, "USD": 0.5, "accuracy": 1.0}
+    (group,) = compared(
+        [record(scores=scores, costs={"USD": Decimal(2)}, calls=1)], (), "name"
+    ).groups
+    medians = {name: spread.median for name, spread in group.spreads.items()}
+    assert (medians["calls"], medians["seconds"], medians["USD"]) == (1, 1.0, Decimal(2))
+    assert (medians["score.calls"], medians["score.seconds"], medians["score.USD"]) == (9, 77, 0.5)
+    assert (medians["accuracy"], medians["USD for 1 score.USD"]) == (1, Decimal(4))
+
+
+def test_the_context_of_a_program_rounds_nothing() -> None:
+    found = [
+        record(n, scores={"q": q}, costs={"USD": Decimal(q)}, calls=1)
+        for n, q in enumerate((3.14159, 2.5, 1.11))
+    ]
+    usual = str(compared(found, (), "name"))
+    pace = Pace("", 1, 3, 7.0, Tally())
+    pace.spent.input_tokens, pace.spent.costs = 10, {"USD": Decimal("1.23456789")}
+    with decimal.localcontext(decimal.Context(prec=3, traps=[decimal.Inexact])):
+        assert str(compared(found, (), "name")) == usual
+        assert "about 3.704 USD in all" in str(pace)
+
+
+def test_where_there_is_nothing_to_compare_or_to_draw_it_is_said() -> None:
+    with pytest.raises(ConfigurationError, match="there are no runs to compare"):
+        compared((), ("a",), "name")
+    with pytest.raises(ConfigurationError, match="names as text, such as 'v1'; got 1"):
+        compared([record(params={"x": 1})], (1,), "x")  # type: ignore[arg-type]  # pyright: ignore
+    with pytest.raises(ConfigurationError, match="no run has completed"):
+        compared([record(status="failed")], (), "name").plot()

@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncGenerator, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import tokenmeter
 from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.notebook import records
+from tokenmeter.notebook.experiment import Run
 from trials import ask, ask_unpriced, stepping
 
 FILE = "tokenmeter-experiments.jsonl"
@@ -320,3 +322,57 @@ def test_a_later_line_says_more_and_a_beginning_takes_nothing_back(tmp_path: Pat
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read experiments"):
         tokenmeter.experiments(tmp_path)
+
+
+def test_a_run_that_another_thread_has_ended_counts_no_later_calls() -> None:
+    run = tokenmeter.experiment("v1")
+    run.__enter__()
+    ask()
+    thread = threading.Thread(target=run.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    ask()
+    assert (run.status, run.spent.calls) == ("completed", 1)
+    assert [line.get("calls") for line in lines()] == [None, 1]
+
+
+def test_a_run_in_an_abandoned_generator_counts_no_later_calls() -> None:
+    async def rows() -> AsyncGenerator[Run]:
+        with tokenmeter.experiment("v1") as run:
+            while True:
+                ask()
+                yield run
+
+    async def main() -> Run:
+        given = rows()
+        run = await anext(given)
+        await asyncio.create_task(given.aclose())
+        ask()
+        return run
+
+    run = asyncio.run(main())
+    assert (run.status, run.spent.calls) == ("interrupted", 1)
+
+
+def test_what_is_put_into_params_inside_loses_no_run() -> None:
+    with tokenmeter.experiment("v1", {"a": 1}) as run:
+        run.params["b"] = [object()]  # type: ignore[assignment]  # pyright: ignore
+        ask()
+    assert [(line["status"], line["params"]) for line in lines()] == [
+        ("unfinished", {"a": 1}), ("completed", {"a": 1})
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [Fraction(10**400), Decimal("sNaN"), Decimal("NaN")])
+def test_a_number_that_json_cannot_hold_is_no_parameter_and_no_score(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="finite number"):
+        tokenmeter.experiment("v1", {"a": value})
+    with pytest.raises(ConfigurationError, match="finite number"):
+        tokenmeter.experiment("v1").score(a=value)
+
+
+def test_a_boolean_of_numpy_is_one() -> None:
+    numpy = pytest.importorskip("numpy")
+    params = tokenmeter.experiment("v1", {"a": numpy.True_, "b": numpy.False_}).params
+    assert params == {"a": True, "b": False}
+    assert type(params["a"]) is bool

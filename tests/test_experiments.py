@@ -11,6 +11,7 @@ import pytest
 from tokenmeter import ConfigurationError, MissingExtraError
 from tokenmeter.frames import BACKENDS, frame
 from tokenmeter.notebook.experiments import Experiments
+from tokenmeter.notebook.records import Plain
 from trials import record
 
 FILE = Path("/kept/runs.jsonl")
@@ -73,6 +74,20 @@ def test_a_frame_has_a_row_for_each_and_money_is_exact(backend: str) -> None:
     assert rows[0]["cost.USD"] == Decimal("0.5")
     assert rows[0]["input_tokens"] == 2000
     assert (rows[0]["param.t"], rows[0]["score.accuracy"]) == (0.5, 0.75)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if find_spec(name)])
+def test_a_parameter_of_several_types_is_floats_or_text_in_a_frame(backend: str) -> None:
+    import narwhals
+
+    tried: list[dict[str, Plain]] = [
+        {"t": 0, "how": 0.7, "on": True}, {"t": 0.7, "how": "default", "on": 1}, {"t": 1}
+    ]  # fmt: skip
+    runs = tuple(record(n, params=params) for n, params in enumerate(tried))
+    rows = narwhals.from_native(Experiments(runs, FILE).to_frame(backend)).rows(named=True)
+    assert [row["param.t"] for row in rows] == [0.0, 0.7, 1.0]
+    assert [row["param.how"] for row in rows[:2]] == ["0.7", "default"]
+    assert [row["param.on"] for row in rows[:2]] == ["True", "1"]
 
 
 def test_a_frame_of_no_runs_has_no_rows() -> None:

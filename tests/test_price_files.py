@@ -137,6 +137,48 @@ def test_a_private_name_may_be_a_model_of_another_provider(path: Path) -> None:
     assert asleep.cost_amount == Decimal("0.00011")
 
 
+def test_outside_of_its_hours_a_file_says_nothing_and_the_next_book_does(tmp_path: Path) -> None:
+    path = tmp_path / "night.toml"
+    path.write_text(
+        'currency = "EUR"\n[[prices]]\nmodel = "gpt-4o"\nbetween = [22:00:00, 06:00:00]\n'
+        "input = 1\noutput = 1\n"
+    )
+    noon = cost(path)
+    assert (noon.cost_amount, noon.cost_currency, noon.price_source, noon.price_version) == (
+        Decimal("0.011"), "USD", "here", "1"
+    )  # fmt: skip
+    night = cost(path, ts=datetime(2026, 11, 1, 23, tzinfo=UTC))
+    assert (night.cost_amount, night.cost_currency) == (Decimal("0.0011"), "EUR")
+    assert night.price_source == "night.toml"
+    assert loaded(PriceFile(path)).priced(call()).cost_reason == "no_price"
+
+
+def test_a_discount_before_holds_outside_of_the_hours_too(tmp_path: Path) -> None:
+    night, half = tmp_path / "night.toml", tmp_path / "half.toml"
+    night.write_text(
+        '[[prices]]\nmodel = "*"\nbetween = [22:00:00, 06:00:00]\ninput = 1\noutput = 1\n'
+    )
+    half.write_text('[[discounts]]\nmodel = "*"\nfactor = 0.5\n')
+    usual = Fixed(rates(input_tokens=10, output_tokens=10))
+    for books in ((half, night), (night, half)):
+        event = loaded(*map(PriceFile, books), usual).priced(call())
+        assert (event.cost_amount, event.price_source) == (
+            Decimal("0.0055"),
+            "here, half.toml x 0.5",
+        )
+
+
+def test_a_name_may_stand_for_one_that_stands_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "names.toml"
+    names = "".join(
+        f'[[models]]\nmodel = "{name}"\nis = "{other}"\n'
+        for name, other in (("gpt-4o", "b"), ("b", "c"), ("x", "y"), ("y", "x"))
+    )
+    path.write_text(names + '[[prices]]\nmodel = "c"\ninput = 1\noutput = 1\n')
+    assert cost(path).price_source == "names.toml"
+    assert cost(path, response_model="x").price_source == "here"  # a circle stands for nothing new
+
+
 def test_a_discount_is_taken_off_what_the_next_book_says(path: Path) -> None:
     event = cost(path, provider="anthropic", response_model="claude")
     assert event.cost_amount == Decimal("0.00935")

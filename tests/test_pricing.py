@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import openai
 import pytest
 
 import tokenmeter
-from priced import call
+from priced import call, loaded
 from test_prices import Fixed, rates
 from tokenmeter import ConfigurationError, Meter, MissingExtraError, UsageEvent, metered
 from tokenmeter.prices import Asked, NoPrice, Rates
@@ -276,3 +277,69 @@ def test_a_book_of_ones_own_is_a_class_with_one_method(events: list[UsageEvent])
     meter.record(call())
     meter.record(call(provider="other"))
     assert [event.cost_reason for event in events] == [None, "unknown_provider"]
+
+
+class Answering:
+    """A book that gives what a function makes of what is asked."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def find(self, asked: Asked, /) -> Any:
+        return self.answer(asked)
+
+
+def _raising(asked: Asked) -> Any:
+    raise KeyError(asked.model)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _raising,
+        lambda _: None,
+        lambda _: [],
+        lambda _: CHEAP,
+        lambda _: "cheap",
+        lambda asked: asked._replace(model=asked.model + "x"),
+    ],
+)
+def test_a_book_that_fails_is_counted_and_the_next_one_is_asked(
+    answer: Any, events: list[UsageEvent]
+) -> None:
+    alone = Meter([events.append], prices=Answering(answer))
+    alone.record(call())
+    alone.record(call())
+    assert [(event.cost_amount, event.cost_reason) for event in events] == [
+        (None, "book_failed"), (None, "book_failed")
+    ]  # fmt: skip
+    assert alone.guard.failures == {"a price": 2}
+    events.clear()
+    Meter([events.append], prices=[Answering(answer), Fixed(CHEAP)]).record(call())
+    assert [(event.cost_amount, event.cost_reason) for event in events] == [
+        (Decimal("0.0011"), None)
+    ]
+
+
+def test_a_book_that_has_recovered_is_asked_again() -> None:
+    said: list[Any] = [None, [CHEAP]]
+    pricing = loaded(Answering(lambda _: said.pop(0)))
+    assert [pricing.priced(call()).cost_amount for _ in range(3)] == [
+        None, Decimal("0.0011"), Decimal("0.0011")
+    ]  # fmt: skip
+
+
+def test_a_reason_of_a_later_book_does_not_hide_that_one_failed() -> None:
+    unknown = Answering(lambda _: NoPrice("unknown_provider"))
+    assert loaded(Answering(_raising), unknown).priced(call()).cost_reason == "book_failed"
+
+
+def test_bytes_are_no_book() -> None:
+    with pytest.raises(ConfigurationError, match="an object with a method find"):
+        Meter(prices=b"prices.toml")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_time_that_no_calendar_has_in_utc_has_no_price() -> None:
+    early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
+    event = loaded(Fixed(CHEAP)).repriced(call(ts=early))
+    assert (event.cost_amount, event.cost_reason) == (None, "unknown_day")

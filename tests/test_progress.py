@@ -213,7 +213,9 @@ def test_loops_inside_of_loops_both_go_on(capsys: pytest.CaptureFixture[str]) ->
     assert pairs == [(1, 3), (1, 4), (2, 3), (2, 4)]
 
 
-@pytest.mark.parametrize(("items", "total"), [(3, None), (None, None), ([], -1), ([], True)])
+@pytest.mark.parametrize(
+    ("items", "total"), [(3, None), (None, None), ([], -1), ([], True), ([1], "3"), ([1], 2.5)]
+)
 def test_what_no_loop_can_go_over_is_refused(items: Any, total: Any) -> None:
     with pytest.raises(ConfigurationError, match="progress"):
         tokenmeter.progress(items, total=total)

@@ -92,7 +92,7 @@ def test_a_wrong_variable_is_named(
 def test_a_variable_that_is_nearly_ours_is_warned_of_and_no_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("EXPORTER", "SQLITE_PATH", "ESTIMATES", "DISABLED"):
+    for name in ("EXPORTER", "SQLITE_PATH", "ESTIMATES", "DISABLED", "EXPERIMENTS"):
         monkeypatch.setenv(f"TOKENMETER_{name}", "1")
     assert said() == {"estimates": (True, "TOKENMETER_ESTIMATES")}
     assert [record.getMessage() for record in caplog.records] == [

@@ -60,6 +60,19 @@ def by_column(
     return {name: [row.get(name) for row in rows] for name in every}
 
 
+def alike(column: Sequence[object]) -> Sequence[object]:
+    """Give a column with values of one type: floats of several kinds of numbers, or else texts.
+
+    >>> alike([0, 0.7, None]), alike([0.7, "default"])
+    ([0.0, 0.7, None], ['0.7', 'default'])
+    """
+    kinds = {type(value) for value in column if value is not None}
+    if len(kinds) < len((int, float)):
+        return column
+    made: type[float] | type[str] = float if kinds == {int, float} else str
+    return [None if value is None else made(cast("Any", value)) for value in column]
+
+
 def native(frame: object) -> Any:
     """Give a frame as DuckDB reads it: of pandas, Polars or pyarrow as it is, all others as Arrow.
 

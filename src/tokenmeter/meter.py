@@ -363,10 +363,16 @@ class Meter:
         Leaving waits at most ``timeout`` seconds for calls whose end is still pending.
         """
         spent = Tally()
+        with self.filling(spent, spent.add, timeout):
+            yield spent
+
+    @contextlib.contextmanager
+    def filling(self, spent: Tally, watcher: Watcher, timeout: float) -> Generator[None]:
+        """Let a watcher add up what the calls made inside use, as `tally` does."""
         self._open_tallies.add(spent)
         try:
-            with watching(spent.add):
-                yield spent
+            with watching(watcher):
+                yield
         finally:
             self.pending.drain(timeout)
 
@@ -461,7 +467,7 @@ class Meter:
         """Give what prices by these settings: loaded, or while the worker loads it."""
         if not settings.prices:
             return None
-        pricing = Pricing(books(settings.prices))
+        pricing = Pricing(books(settings.prices), self.guard)
         if settings.wait_for_prices or not self.pending.later(pricing.load):
             pricing.load()
         return pricing

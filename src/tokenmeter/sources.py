@@ -72,7 +72,7 @@ def _warn_of_slips() -> None:
 
     No error: a package that brings an exporter may have variables of its own.
     """
-    ours = {"CONFIG", "DISABLED", *map(str.upper, _READERS)}
+    ours = {"CONFIG", "DISABLED", "EXPERIMENTS", *map(str.upper, _READERS)}
     given = {name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX)}
     for name in sorted(given - ours):
         if near := nearest(name, ours):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenmeter.errors import ConfigurationError
@@ -71,17 +74,20 @@ class _Sums:
         return text
 
 
+_PACKED = (".gz", ".zst", ".parquet", ".pq")
+"""Endings by which a report would read a ledger as what is not written here."""
+
+
 def _command(options: argparse.Namespace) -> int:
     pricing = Pricing(books(checked(options.prices or [GENAI_PRICES], "--prices")))
     pricing.load()
-    if options.to.exists():
-        raise ConfigurationError(f"--to {options.to} is there already; name a new file")
-    part = options.to.with_name(f"{options.to.name}.part")
-    part.unlink(missing_ok=True)  # of a run that was killed
+    found = [*ledgers(options.ledgers)]
+    _check(found, options.to)
     sums = _Sums()
-    writer = Jsonl(part)
+    part = _part(options.to)
     try:
-        for path in ledgers(options.ledgers):
+        writer = Jsonl(part)
+        for path in found:
             with Ledger(path) as ledger:
                 for event in ledger:
                     new = pricing.repriced(event, everything=options.all)
@@ -90,8 +96,46 @@ def _command(options: argparse.Namespace) -> int:
             for complaint in complaints(ledger, path):
                 print(f"tokenmeter: {complaint}", file=sys.stderr)
         writer.close()
-        options.to.hardlink_to(part)  # fails where somebody has made one meanwhile
+        options.to.hardlink_to(part)
+    except FileExistsError:  # somebody has made one meanwhile
+        raise _there_already(options.to) from None
     finally:
         part.unlink(missing_ok=True)
     print(sums)
     return 0
+
+
+def _check(found: Sequence[Path], to: Path) -> None:
+    if to.suffix in _PACKED:
+        raise ConfigurationError(
+            f"--to {to}: what is written is plain JSON lines; name a file that ends in .jsonl"
+        )
+    if os.path.lexists(to):
+        raise _there_already(to)
+    for path in found:
+        if _is_parquet(path):
+            raise ConfigurationError(
+                f"{path} is Parquet, and reprice reads JSON lines; write it as such first, in "
+                f"duckdb: COPY (FROM '{path}') TO '{path.with_suffix('.jsonl')}' (FORMAT json)"
+            )
+
+
+def _there_already(to: Path) -> ConfigurationError:
+    return ConfigurationError(f"--to {to} is there already; name a new file")
+
+
+def _is_parquet(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(b"PAR1")) == b"PAR1"
+
+
+def _part(to: Path) -> Path:
+    """Make a file of this process alone beside the new ledger, to become it when it is whole."""
+    try:
+        number, name = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
+    except OSError as exc:
+        raise ConfigurationError(f"--to {to} cannot be written: {exc.strerror}") from exc
+    os.close(number)
+    return Path(name)

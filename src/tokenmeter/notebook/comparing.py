@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from tokenmeter.near import meant
 from tokenmeter.notebook.plots import Mark, plotted
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.tables import (
+    PRECISE,
     Bar,
     Cell,
     Figure,
@@ -56,7 +57,8 @@ class Spread(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any]) -> Spread:
         """Sum some numbers up, one at least."""
-        middle, mean = statistics.median(values), statistics.mean(values)
+        with localcontext(PRECISE):
+            middle, mean = statistics.median(values), statistics.mean(values)
         return cls(len(values), middle, mean, min(values), max(values))
 
 
@@ -109,13 +111,15 @@ class Comparison(msgspec.Struct, frozen=True):
             measures: Which; all, unless given.
 
         Raises:
-            ConfigurationError: There is no such measure.
+            ConfigurationError: There is no such measure, or no run has completed.
             MissingExtraError: matplotlib is not installed.
         """
         for measure in measures:
             if measure not in self.measures:
                 advice = meant(measure, self.measures, "measures")
                 raise ConfigurationError(f"nothing is known of {measure!r}; {advice}")
+        if not self.measures:
+            raise ConfigurationError("there is nothing to draw: no run has completed")
         return plotted({measure: self._marks(measure) for measure in measures or self.measures})
 
     def _marks(self, measure: str) -> list[Mark]:
@@ -178,6 +182,11 @@ def compared(runs: Sequence[Record], names: Sequence[str], by: str) -> Compariso
     Raises:
         ConfigurationError: There is no run of such a name, or no run has the parameter.
     """
+    for name in names:
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"compare() takes names as text, such as 'v1'; got {name!r}")
+    if not runs:
+        raise ConfigurationError("there are no runs to compare; name their file: experiments(FILE)")
     found: dict[str, list[Record]] = {}
     for run in runs:
         key = run.name if by == "name" else _param(run, by)
@@ -232,6 +241,13 @@ _INEXACT = {
 _UNMETERED = "while metering was switched off, of whose calls nothing is known"
 
 
+_MEASURES = frozenset((
+    "calls", "failed attempts", "input tokens", "output tokens", "cached tokens",
+    "reasoning tokens", "seconds",
+))  # fmt: skip
+"""What is measured of each run; a score of such a name is ``score.NAME``."""
+
+
 def _measured(run: Record, currencies: Sequence[str]) -> dict[str, Number]:
     """Give what is wholly known of a run, by measure."""
     values: dict[str, Number | None] = {"calls": run.calls, "failed attempts": run.failed}
@@ -239,10 +255,13 @@ def _measured(run: Record, currencies: Sequence[str]) -> dict[str, Number]:
         values |= {"input tokens": run.input_tokens, "output tokens": run.output_tokens}
         values |= {"cached tokens": run.cache_read_tokens, "reasoning tokens": run.reasoning_tokens}
     costs = _whole_costs(run, currencies)
-    values |= {**costs, "seconds": run.duration_s, **run.scores}
+    values |= {**costs, "seconds": run.duration_s}
+    taken = {*_MEASURES, *currencies}
     for score, value in run.scores.items():
+        name = f"score.{score}" if score in taken else score
+        values[name] = value
         for currency, amount in costs.items() if value > 0 else ():
-            values[f"{currency} for 1 {score}"] = amount / Decimal(str(value))
+            values[f"{currency} for 1 {name}"] = PRECISE.divide(amount, Decimal(str(value)))
     return {name: value for name, value in values.items() if value is not None}
 
 

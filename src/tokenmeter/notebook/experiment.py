@@ -7,7 +7,8 @@ import math
 import os
 import threading
 from collections.abc import Mapping
-from datetime import datetime
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Integral, Real
 from pathlib import Path
@@ -26,9 +27,10 @@ from tokenmeter.notebook.spending import UNSEEN, shown
 from tokenmeter.notebook.tables import Table, as_html, as_text, rounded, shortened
 from tokenmeter.status import ABANDONED, end_by
 from tokenmeter.tallies import Tally
-from tokenmeter.watching import watching
 
 RUN_TAG = "experiment_run"
+
+_here: ContextVar[None] = ContextVar("tokenmeter_experiment", default=None)
 
 
 class Run:
@@ -52,6 +54,9 @@ class Run:
         self._meter = default()
         self._record: Record | None = None
         self._ended = False
+        self._entered: Token[None] | None = None
+        self._end = datetime.max.replace(tzinfo=UTC)
+        """What began later is not counted."""
         self._metered = True
         self._began_s = 0.0
         self._lock = threading.Lock()
@@ -96,7 +101,7 @@ class Run:
             status="unfinished",
             schema=records.SCHEMA,
             parent_run_id=None if parent is None else str(parent),
-            params=self.params,
+            params=dict(self.params),  # what is put in later is not kept
             host=HOST,
             pid=self._meter.pid,
         )
@@ -105,8 +110,8 @@ class Run:
         self._metered = self._meter.is_enabled
         lay(attribute(experiment=self.name, experiment_run=record.run_id), self)
         self._inside.callback(lift, self)
-        self.spent = self._inside.enter_context(self._meter.tally(self._timeout))
-        self._inside.enter_context(watching(self._heard))  # after the tally, so that it has it
+        self._entered = _here.set(None)
+        self._inside.enter_context(self._meter.filling(self.spent, self._heard, self._timeout))
         return self
 
     def __exit__(
@@ -119,6 +124,8 @@ class Run:
         status: RunStatus = "completed"
         if end is not None:
             status = "interrupted" if end == ABANDONED else "failed"
+        if not self._is_left_here():
+            self._end = timestamp(self._meter.now_ns())
         duration_s, error_type = self.duration_s, None if exc is None else type(exc).__name__
         try:
             self._inside.close()  # which waits for what is pending
@@ -149,10 +156,27 @@ class Run:
             self._keep()
         return self
 
-    def _heard(self, _event: UsageEvent) -> None:
-        """Keep what ends after the block: a task that goes on, an estimate that took long."""
+    def _heard(self, event: UsageEvent) -> None:
+        """Count it; and keep what ends after the block: a task that goes on, a late estimate."""
+        if event.ts > self._end:
+            return
+        self.spent.add(event)
         if self._ended:
             self._keep()
+
+    def _is_left_here(self) -> bool:
+        """Say whether it is left in the context in which it was entered.
+
+        Where not, as in another thread, or in an asynchronous generator that was abandoned, it goes
+        on to be shown what begins there.
+        """
+        entered, self._entered = self._entered, None
+        try:
+            if entered is not None:
+                _here.reset(entered)
+        except ValueError:
+            return False
+        return True
 
     def _keep(self) -> None:
         """Write it as it is now; a full disk harms nobody's block, and is counted by the guard."""
@@ -217,9 +241,13 @@ def number(value: object) -> int | float | None:
     """Give a number as JSON can hold it, that of another library too; ``None``: it cannot."""
     if isinstance(value, Integral):
         return int(value) if -(2**63) <= int(value) < 2**63 else None
-    if isinstance(value, Real | Decimal) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, Real | Decimal):
+        return None
+    try:
+        given = float(value)
+    except (OverflowError, ValueError):  # a fraction that is too large, a signalling NaN
+        return None
+    return given if math.isfinite(given) else None
 
 
 def _score(name: str, given: object) -> float:
@@ -231,7 +259,14 @@ def _score(name: str, given: object) -> float:
     return float(score)
 
 
+def _switch(given: object) -> object:
+    """Give the boolean that one of numpy is, which is a type of its own."""
+    is_numpy = type(given).__module__ == "numpy" and type(given).__name__ in {"bool", "bool_"}
+    return bool(given) if is_numpy else given
+
+
 def _param(key: object, given: object) -> tuple[str, Plain]:
+    given = _switch(given)
     is_plain = given is None or isinstance(given, bool) or is_text(given)
     plain = cast("Plain", given) if is_plain else number(given)
     if not is_text(key) or (plain is None and given is not None):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tokenmeter.frames import Backend, by_column, frame
+from tokenmeter.frames import Backend, alike, by_column, frame
 from tokenmeter.notebook import records
 from tokenmeter.notebook.comparing import Comparison, compared
 from tokenmeter.notebook.records import Record
@@ -65,13 +65,14 @@ class Experiments(msgspec.Struct, frozen=True):
         """Give a frame with a row for each run: pandas, polars or pyarrow, as installed.
 
         Parameters are columns ``param.NAME``, scores ``score.NAME``, and money is ``cost.USD``, as
-        `Decimal`.
+        `Decimal`. A parameter of whole and other numbers is floats, and any other mixture is text.
 
         Raises:
             ConfigurationError: There is no such backend.
             MissingExtraError: narwhals is not installed, or no library for frames is.
         """
-        return frame(by_column([_row(run) for run in self.runs] or [_EMPTY]), backend)
+        columns = by_column([_row(run) for run in self.runs] or [_EMPTY])
+        return frame({name: alike(column) for name, column in columns.items()}, backend)
 
     def table(self) -> Table:
         """Give what it shows."""

@@ -9,7 +9,7 @@ from html import escape
 import msgspec
 
 from tokenmeter.notebook.spending import cost, money
-from tokenmeter.notebook.tables import Bar, bar_svg, printable, rounded, shortened
+from tokenmeter.notebook.tables import PRECISE, Bar, bar_svg, printable, rounded, shortened
 from tokenmeter.tallies import Tally
 
 _SURE_S = 1.0
@@ -70,7 +70,8 @@ class Pace(msgspec.Struct, frozen=True, eq=False):
 
 
 def _times(costs: Mapping[str, Decimal], times: float) -> dict[str, Decimal]:
-    return {name: amount * Decimal(str(times)) for name, amount in costs.items()}
+    by = Decimal(str(times))
+    return {name: PRECISE.multiply(amount, by) for name, amount in costs.items()}
 
 
 def _clock(seconds: float) -> str:

@@ -58,7 +58,8 @@ def progress(items: Any = (), *, total: int | None = None, label: str = "") -> P
         raise ConfigurationError(f"progress() takes what a loop can go over; got {items!r}")
     if total is None and hasattr(items, "__len__"):
         total = len(items) or None
-    if total is not None and (isinstance(total, bool) or total < 0):
+    is_count = isinstance(total, int) and not isinstance(total, bool) and total >= 0
+    if total is not None and not is_count:
         raise ConfigurationError(f"progress(total=…) is a number of items; got {total!r}")
     return Progress(items, Live(label, total, _screen()))
 

@@ -8,7 +8,7 @@ missing. Colours are those of the page, or legible on dark and on light.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from html import escape
 from typing import NamedTuple, Protocol
 
@@ -22,6 +22,10 @@ _CELL = "padding:.15em .4em"
 _LINE = "1px solid rgba(128,128,128,.35)"
 
 Number = int | float | Decimal
+
+
+PRECISE = Context(prec=28)
+"""How numbers are worked out: a program's own context may round otherwise, or raise."""
 
 
 class Bar(NamedTuple):
@@ -156,10 +160,11 @@ def rounded(number: Number) -> str:
     ('1,234,567', '0.0001235', '12.5', '0')
     """
     exact = Decimal(str(number))
-    if exact == exact.to_integral_value():
-        return f"{int(exact):,}"
-    digits = max(0, 3 - exact.adjusted())
-    return f"{round(exact, digits).normalize():,f}"
+    with localcontext(PRECISE):
+        if exact == exact.to_integral_value():
+            return f"{int(exact):,}"
+        digits = max(0, 3 - exact.adjusted())
+        return f"{round(exact, digits).normalize():,f}"
 
 
 def bars(lengths: Iterable[Number | None]) -> list[Bar | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from tokenmeter.event import Cost, UsageEvent
+from tokenmeter.guard import Guard
 from tokenmeter.prices.books import Asked, Book, Factor, NoPrice
 from tokenmeter.prices.rates import Rates
 from tokenmeter.prices.tiers import of_region, of_tier
@@ -22,8 +23,18 @@ _UNPRICED = dict.fromkeys(
 )
 
 
+_STEPS = 10
+"""How often a book may say that a model is really another one."""
+
+_FAILED = NoPrice("book_failed")
+_NO_PRICE = NoPrice("no_price")
+
+
 class _Found(NamedTuple):
-    """What holds for a model, tier and region on a day; ``always`` is for all of it."""
+    """What holds for a model, tier and region on a day; ``always`` is for all of it.
+
+    Where that is for some hours alone, ``beyond`` is what the next books say of the others.
+    """
 
     rates: Sequence[Rates]
     always: Rates | None
@@ -31,6 +42,14 @@ class _Found(NamedTuple):
     version: str
     currency: str
     day: str
+    beyond: _Found | NoPrice = _NO_PRICE
+
+    def at(self, now: time) -> tuple[_Found, Rates | NoPrice]:
+        """Give what holds at a time of the day, and who says so."""
+        for rates in self.rates:
+            if rates.hold_at(now):
+                return self, rates
+        return self.beyond.at(now) if isinstance(self.beyond, _Found) else (self, self.beyond)
 
 
 class _NotYet:
@@ -45,10 +64,12 @@ class Pricing:
 
     Args:
         books: Makes the books, by `load`; the first one that has a price of a model says it.
+        guard: Counts and logs where one fails; then the next one is asked.
     """
 
-    def __init__(self, books: Callable[[], Sequence[Book]]) -> None:
+    def __init__(self, books: Callable[[], Sequence[Book]], guard: Guard | None = None) -> None:
         self._make = books
+        self._guard = guard or Guard()
         self._books: Sequence[Book] = (_NotYet(),)
         self._known: dict[tuple[object, ...], _Found | NoPrice] = {}
         self.is_loaded = False
@@ -81,14 +102,19 @@ class Pricing:
             event = replace(event, cost_reason=None)  # of somebody who knew no price
         ts = event.ts
         if ts.tzinfo is not UTC:
-            ts = ts.astimezone(UTC)
+            try:
+                ts = ts.astimezone(UTC)
+            except OverflowError:
+                return replace(event, cost_reason="unknown_day")
         model = event.response_model or event.request_model
         key = (event.provider, model, event.service_tier, event.region, ts.toordinal())
         found = self._known.get(key) or self._find(key, event, model, ts)
         if not isinstance(found, _Found):
             return replace(event, cost_reason=found.reason)
-        rates = found.always or _at(found.rates, ts.time())
-        amount = NoPrice("no_price") if rates is None else rates.amount(event)
+        rates: Rates | NoPrice | None = found.always
+        if rates is None:
+            found, rates = found.at(ts.time())
+        amount = rates if isinstance(rates, NoPrice) else rates.amount(event)
         if not isinstance(amount, Decimal):
             return replace(event, cost_reason=amount.reason)
         return replace(
@@ -123,30 +149,68 @@ class Pricing:
         found: _Found | NoPrice = NoPrice("unknown_model")
         if event.provider is not None and model is not None:
             asked = Asked(event.provider, model, event.service_tier, ts.date(), event.region)
-            found = self._ask(asked)
+            question = _Question(asked, self._books, self._guard)
+            found = question.answer()
+            if question.has_failed:
+                return found  # and is asked again for the next call
         self._known[key] = found
         return found
 
-    def _ask(self, asked: Asked) -> _Found | NoPrice:
+
+class _Question:
+    """What several books are asked, one after the other."""
+
+    def __init__(self, asked: Asked, books: Sequence[Book], guard: Guard) -> None:
+        self.has_failed = False
+        """Whether one of them failed, so that the answer is not what it would be otherwise."""
+        self._asked, self._books, self._guard = asked, iter(books), guard
+        self._discounts: list[Factor] = []
+
+    def answer(self) -> _Found | NoPrice:
         """Ask the books in their order; the last one that has no price says why."""
-        discounts: list[Factor] = []
         said = NoPrice("unknown_model")
-        for book in self._books:
-            found = book.find(asked)
-            if isinstance(found, Asked):
-                asked = found
-                found = book.find(asked)
-            if isinstance(found, Factor):
-                discounts.append(found)
-            elif isinstance(found, NoPrice):
+        for found in self._answers():
+            if isinstance(found, NoPrice):
                 said = found
+            else:
+                return self._whole(found)
+        return _FAILED if self.has_failed else said
+
+    def _whole(self, rates: Sequence[Rates]) -> _Found | NoPrice:
+        """Ask the next books, too, where a book says prices of some hours alone."""
+        found = _found(self._asked, rates, self._discounts)
+        if isinstance(found, NoPrice) or any(each.between is None for each in found.rates):
+            return found
+        beyond = self.answer()
+        known = isinstance(beyond, _Found) or beyond is _FAILED
+        return found._replace(beyond=beyond) if known else found
+
+    def _answers(self) -> Iterator[Sequence[Rates] | NoPrice]:
+        for book in self._books:
+            found = self._guard.run("a price", self._said, book)
+            if found is None:
+                self.has_failed = True
+            elif isinstance(found, Factor):
+                self._discounts.append(found)
             elif not isinstance(found, Asked):
-                return _found(asked, found, discounts)
-        return said
+                yield found
 
-
-def _at(rates: Sequence[Rates], now: time) -> Rates | None:
-    return next((each for each in rates if each.hold_at(now)), None)
+    def _said(self, book: Book) -> Sequence[Rates] | Factor | Asked | NoPrice:
+        """Give what a book says, of another model where it says so."""
+        asked = self._asked
+        been = {asked}
+        found = book.find(asked)
+        while isinstance(found, Asked) and found not in been:
+            if len(been) > _STEPS:
+                raise RecursionError(f"{book} says of each model that it is another one")
+            asked = found
+            been.add(asked)
+            found = book.find(asked)
+        is_known = isinstance(found, Asked | Factor | NoPrice)
+        if not is_known and not (found and all(isinstance(each, Rates) for each in found)):
+            raise TypeError(f"{book} gives no rates: {type(found).__name__}")
+        self._asked = asked
+        return found
 
 
 def _times(rates: Rates, factors: Sequence[Factor]) -> Rates:

@@ -22,6 +22,10 @@ Given = str | os.PathLike[str] | Book
 """What a program may say: a name, a file, or an object that finds prices."""
 
 
+_NO_BOOKS = (type, bytes, bytearray)
+"""What has a ``find`` of another kind, or cannot be called by it."""
+
+
 def checked(given: object, place: str) -> tuple[Source, ...]:
     """Check what is given as sources of prices, and read the files among it.
 
@@ -53,7 +57,7 @@ def _checked(given: object, place: str) -> Source:
         from tokenmeter.prices.files import PriceFile
 
         return PriceFile(Path(cast("str", given)))
-    if not callable(getattr(given, "find", None)) or isinstance(given, type):
+    if not callable(getattr(given, "find", None)) or isinstance(given, _NO_BOOKS):
         raise ConfigurationError(
             f"{place}: prices are {GENAI_PRICES!r}, a TOML file, or an object with a method "
             f"find(asked); got {given!r}"
