@@ -197,6 +197,7 @@ def test_without_a_version_it_is_told_by_its_content(tmp_path: Path) -> None:
 
 
 PRICES = '[[prices]]\nmodel = "m"\n'
+STEP = "input = 1\n[[prices.above]]\ntokens = 5\ninput = 2\n"
 
 
 @pytest.mark.parametrize(
@@ -216,8 +217,32 @@ PRICES = '[[prices]]\nmodel = "m"\n'
         (PRICES + "between = [1]\ninput = 1\n", r"line 3: prices\[0\].between is two times"),
         (PRICES + "input = 1\noutput = 1\n" + PRICES + "input = 1\noutptu = 1\n",
          r"line 8: prices\[1\].outptu"),
-        (PRICES + "input = 1\n[[prices.above]]\ntokens = 0\n", r"line 5: prices\[0\].tokens"),
-        (PRICES + "input = 1\n[[prices.above]]\ntokens = 9\noutput = 1\n", "has output, which has"),
+        (PRICES + "input = 1\n[[prices.above]]\ntokens = 0\n",
+         r"line 5: prices\[0\].above\[0\].tokens is how much"),
+        (PRICES + "input = 1\n[[prices.above]]\ntokens = 9\noutput = 1\n",
+         r"line 6: prices\[0\].above\[0\].output has no price below it"),
+        (PRICES + STEP + "[[prices.above]]\ntokens = 6\ninput = -3\n",
+         r"line 9: prices\[0\].above\[1\].input is .* 0 or more; got -3"),
+        (PRICES + STEP + PRICES + STEP + "[[prices.above]]\ntokens = 6\ninptu = 3\n",
+         r"line 15: prices\[1\].above\[1\].inptu: did you mean 'input'"),
+        (PRICES + STEP + "\n[[prices.above]]\ntokens = 5\ninput = 3\n",
+         r"line 9: prices\[0\].above\[1\].tokens is there twice: 5"),
+        (PRICES + "input = 1\n[[prices.above]]\ntokens = 5\n",
+         r"line 5: prices\[0\].above\[0\].tokens has no price beside it"),
+        (PRICES + "input = 1\nabove = [{tokens = 5, input = 'x'}]\n",
+         r"line 4: prices\[0\].above\[0\].input is a number; got 'x'"),
+        (PRICES + "input = 1\nfrom = 2026-05-01\nuntil = 2026-01-01\n",
+         r"line 5: prices\[0\].until is .* after 2026-05-01; got 2026-01-01"),
+        (PRICES + "input = 1\nbetween = [10:00:00, 10:00:00]\n",
+         r"line 4: prices\[0\].between begins and ends at 10:00:00"),
+        ("version = '1'\ncurrency = ''\n", r"line 2: currency is empty"),
+        (PRICES + "input = 1e999999\n", r"line 3: prices\[0\].input .* 10\^12 at most"),
+        (PRICES + "input = 9e999998\n", r"line 3: prices\[0\].input .* 10\^12 at most"),
+        (PRICES + "input = 1e-400\n", r"line 3: prices\[0\].input .* 20 decimal places at most"),
+        ("[[discounts]]\nmodel = 'm'\nfactor = 1e13\n", r"line 3: discounts\[0\].factor .* most"),
+        (PRICES + "input = 1e9999999999999999999999\n", r"prices.toml cannot be read: .*too long"),
+        (PRICES + f"input = {'9' * 5000}\n", r"prices.toml cannot be read: .*too long"),
+        ("a = " + "[" * 5000, r"prices.toml cannot be read: .*nested too deeply"),
         ('[[discounts]]\nmodel = "m"\n', r"line 1: discounts\[0\].factor is missing"),
         ('[[models]]\nmodel = "m"\n', r"line 1: models\[0\].is is missing"),
         ('prices = "cheap"\n', r"line 1: prices is a list of tables: write \[\[prices\]\]"),
@@ -237,3 +262,9 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigurationError, match=r"prices\.toml is no text in UTF-8"):
         PriceFile(tmp_path / "prices.toml")
+
+
+def test_a_file_may_begin_with_the_mark_that_windows_writes(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_bytes(b'\xef\xbb\xbf[[prices]]\nmodel = "*"\ninput = 1\noutput = 1\n')
+    assert cost(path).price_source == "prices.toml"

@@ -67,7 +67,7 @@ def alike(column: Sequence[object]) -> Sequence[object]:
     ([0.0, 0.7, None], ['0.7', 'default'])
     """
     kinds = {type(value) for value in column if value is not None}
-    if len(kinds) < len((int, float)):
+    if len(kinds) < 2:
         return column
     made: type[float] | type[str] = float if kinds == {int, float} else str
     return [None if value is None else made(cast("Any", value)) for value in column]

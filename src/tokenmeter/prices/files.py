@@ -35,6 +35,10 @@ _PRICES: Mapping[str, str] = {
 }
 """What a price is called in a file: tokens by the million."""
 
+_LARGEST, _PLACES = 12, 20
+"""How large a price may be, as a power of ten, and how many decimal places it may have: with more
+it is a slip, and amounts would be no longer exact."""
+
 _WHERE = ("provider", "model", "tier", "from", "until")
 _TABLES: Mapping[str, tuple[str, ...]] = {
     "models": ("provider", "model", "is", "of"),
@@ -96,19 +100,49 @@ class _Text(NamedTuple):
         return f"prices: {self.path}, line {self._line(table, n, key)}: {name}"
 
     def _line(self, table: str | None, n: int, key: str) -> int:
-        """Find the line of a key, or of the table where it would stand; tomllib does not tell."""
+        """Find the line of a key, or of the table where it would stand; tomllib does not tell.
+
+        A key ``above[1].input`` is looked for in that step, where steps are tables of their own.
+        """
         lines = self.text.splitlines()
-        header = re.compile(rf"\s*\[\[\s*{table}\s*\]\]")
+        first = -1
+        end = len(lines)
+        if table is not None:
+            first, end = _within(lines, _header(table), n, -1, end)
+        step = _STEP.fullmatch(key)
+        if step is not None:
+            key = "above"
+            inner = _within(lines, _header(f"{table}.above"), int(step[1]), first, end)
+            if inner[0] > first:
+                (first, end), key = inner, step[2]
         name = re.escape(key)
         wanted = re.compile(rf"\s*[\"']?{name}[\"']?\s*[=.]|\s*\[\[?.*\b{name}\s*\]")
-        headers = [at for at, line in enumerate(lines) if header.match(line)]
-        first = headers[n] if table is not None and n < len(headers) else -1
-        for at in range(first + 1, len(lines)):
-            if table is not None and re.match(r"\s*\[\[?\s*\w+\s*\]", lines[at]):
+        for at in range(first + 1, end):
+            if table is not None and _ANY_HEADER.match(lines[at]) and not wanted.match(lines[at]):
                 break
             if wanted.match(lines[at]):
                 return at + 1
         return max(first, 0) + 1
+
+
+_STEP = re.compile(r"above\[(\d+)\]\.(.+)")
+_ANY_HEADER = re.compile(r"\s*\[\[?\s*[\w\"'][^=,]*\]\s*(#.*)?$")
+
+
+def _header(name: str) -> re.Pattern[str]:
+    """Give what begins a table of a list of tables."""
+    dotted = r"\s*\.\s*".join(rf"[\"']?{part}[\"']?" for part in name.split("."))
+    return re.compile(rf"\s*\[\[\s*{dotted}\s*\]\]")
+
+
+def _within(
+    lines: Sequence[str], header: re.Pattern[str], n: int, first: int, end: int
+) -> tuple[int, int]:
+    """Give the lines of the n-th such table between two, or those two where there is none."""
+    headers = [at for at in range(first + 1, end) if header.match(lines[at])]
+    if n >= len(headers):
+        return first, end
+    return headers[n], headers[n + 1] if n + 1 < len(headers) else end
 
 
 class PriceFile:
@@ -125,7 +159,7 @@ class PriceFile:
 
         try:
             data = path.read_bytes()
-            self._text = _Text(path, data.decode())
+            self._text = _Text(path, data.decode("utf-8-sig"))
             table = tomllib.loads(self._text.text, parse_float=Decimal)
         except OSError as exc:
             said = exc.strerror or type(exc).__name__
@@ -134,12 +168,17 @@ class PriceFile:
             raise ConfigurationError(f"prices: {path} is no text in UTF-8") from None
         except tomllib.TOMLDecodeError as exc:
             raise ConfigurationError(f"prices: {path} is no TOML: {exc}") from None
+        except (ValueError, ArithmeticError, RecursionError) as exc:  # of a number, or of many [
+            raise ConfigurationError(
+                f"prices: {path} cannot be read: a number is too long, or lists are nested too "
+                f"deeply ({type(exc).__name__})"
+            ) from None
         self.__name__ = str(path)
         self._text.only(table, ("version", "currency", *_TABLES), partial(self._text.at, None, 0))
         self.origin = Origin(
             path.name,
             self._text.text_of(table, "version") or hashlib.sha256(data).hexdigest()[:12],
-            self._text.text_of(table, "currency") or "USD",
+            self._currency(table),
         )
         self._entries = {name: list(self._entries_of(table, name)) for name in _TABLES}
 
@@ -170,6 +209,14 @@ class PriceFile:
                 return cast("Factor", entry.says)
         return NoPrice("unknown_model")
 
+    def _currency(self, table: Mapping[str, Any]) -> str:
+        currency = self._text.text_of(table, "currency")
+        if currency is not None and not currency.strip():
+            raise self._text.error(
+                None, 0, "currency", 'is empty; write it as "EUR", or leave it out'
+            )
+        return currency or "USD"
+
     # -- reading it --------------------------------------------------------------------------------
 
     def _entries_of(self, table: Mapping[str, Any], name: str) -> Iterator[_Entry]:
@@ -184,12 +231,13 @@ class PriceFile:
 
     def _entry(self, said: _Reader) -> _Entry:
         tier = said.text("tier")
+        start, end = said.days()
         return _Entry(
             provider=said.text("provider") or "*",
             model=said.text("model", needed=True) or "",
             tier=None if is_usual(tier) else str(tier).lower(),
-            start=said.day("from") or date.min,
-            end=said.day("until") or date.max,
+            start=start,
+            end=end,
             says=getattr(self, f"_{said.name}")(said),
         )
 
@@ -217,8 +265,6 @@ class PriceFile:
                 raise said.error(part, f"is a price of a part: give {needed}, too")
         for size, others in said.above():
             for unit, price in others.items():
-                if unit not in prices:
-                    raise said.error("above", f"has {_called(unit)}, which has no price below it")
                 first = prices[unit]
                 steps = first if isinstance(first, tuple) else (Step(0, first),)
                 prices[unit] = (*steps, Step(size, price))
@@ -255,13 +301,25 @@ class _Reader:
         number = Decimal(value)
         if not number.is_finite() or number < 0:
             raise self.error(key, f"is a number of money, 0 or more; got {value}")
-        return number
+        exponent = cast("int", number.as_tuple().exponent)
+        if number and number > 10**_LARGEST:
+            raise self.error(key, f"is a number of money, 10^{_LARGEST} at most")
+        if exponent < -_PLACES:
+            raise self.error(key, f"is a number of money, of {_PLACES} decimal places at most")
+        return number if number else Decimal(0)
 
     def day(self, key: str) -> date | None:
         value = self._entry.get(key)
         if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
             return value
         raise self.error(key, f"is a day, such as 2026-01-31; got {value!r}")
+
+    def days(self) -> tuple[date, date]:
+        """Give the first day, and the one before which it ends."""
+        start, end = self.day("from") or date.min, self.day("until") or date.max
+        if start >= end:
+            raise self.error("until", f"is the day before which it ends, after {start}; got {end}")
+        return start, end
 
     def between(self) -> tuple[time, time] | None:
         value = self._entry.get("between")
@@ -274,6 +332,8 @@ class _Reader:
         ):
             raise self.error("between", f"is two times in UTC: [16:30:00, 00:30:00]; got {value!r}")
         start, end = cast("list[time]", value)
+        if start == end:
+            raise self.error("between", f"begins and ends at {start}; leave it out for all day")
         return start, end
 
     def above(self) -> list[tuple[int, dict[str, Decimal]]]:
@@ -283,19 +343,35 @@ class _Reader:
             raise self.error(
                 "above", "is a list of tables: [[prices.above]] with tokens and prices"
             )
-        found: list[tuple[int, dict[str, Decimal]]] = []
-        for step in cast("list[dict[str, Any]]", listed):
-            self._text.only(step, ("tokens", *_PRICES), partial(self._text.at, self.name, self._n))
-            tokens = step.get("tokens")
-            if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-                raise self.error("tokens", f"is how much input is more than; got {tokens!r}")
-            prices = {
-                unit: number
-                for key, unit in _PRICES.items()
-                if (number := self._number(key, step.get(key))) is not None
-            }
-            found.append((tokens, prices))
-        return sorted(found, key=lambda step: step[0])
+        found: dict[int, dict[str, Decimal]] = {}
+        for n, step in enumerate(cast("list[dict[str, Any]]", listed)):
+            tokens, prices = self._step(step, f"above[{n}].")
+            if tokens in found:
+                raise self.error(f"above[{n}].tokens", f"is there twice: {tokens}")
+            found[tokens] = prices
+        return sorted(found.items())
+
+    def _step(self, step: Mapping[str, Any], at: str) -> tuple[int, dict[str, Decimal]]:
+        self._text.only(
+            step,
+            ("tokens", *_PRICES),
+            lambda key: self._text.at(self.name, self._n, at + key),
+        )
+        tokens = step.get("tokens")
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
+            raise self.error(f"{at}tokens", f"is how much input is more than; got {tokens!r}")
+        prices = {
+            unit: number
+            for key, unit in _PRICES.items()
+            if (number := self._number(at + key, step.get(key))) is not None
+        }
+        if not prices:
+            raise self.error(f"{at}tokens", "has no price beside it")
+        for unit in prices:
+            if self.number(_called(unit)) is None:
+                key = _called(unit)
+                raise self.error(at + key, f"has no price below it: give {key} before the steps")
+        return tokens, prices
 
 
 def _called(unit: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
@@ -207,7 +207,8 @@ class _Question:
             been.add(asked)
             found = book.find(asked)
         is_known = isinstance(found, Asked | Factor | NoPrice)
-        if not is_known and not (found and all(isinstance(each, Rates) for each in found)):
+        rates: Sequence[object] = () if is_known else cast("Sequence[object]", found)
+        if not is_known and not (rates and all(isinstance(each, Rates) for each in rates)):
             raise TypeError(f"{book} gives no rates: {type(found).__name__}")
         self._asked = asked
         return found
