@@ -116,7 +116,13 @@ def test_two_at_a_time_lose_nothing_and_the_later_one_says_that_it_is_there(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["new.jsonl.gz", "new.jsonl.zst", "new.parquet"])
+def test_the_new_ledger_may_be_read_by_whom_other_files_may(ledger: Path) -> None:
+    assert main(["reprice", str(ledger), "--to", "new.jsonl", "--prices", "prices.toml"]) == 0
+    Path("other").touch()
+    assert Path("new.jsonl").stat().st_mode == Path("other").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["NEW.JSONL.GZ", "new.jsonl.gz", "new.jsonl.zst", "new.parquet"])
 def test_a_new_ledger_is_not_named_as_what_it_is_not(
     ledger: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tokenmeter.trees import Forest, Tree
 
 
-_EXACT = Context(prec=28)  # a program's own context may round otherwise, or raise
+EXACT = Context(prec=28)
+"""How money is added up: a program's own context may round otherwise, or raise."""
 
 
 def money(costs: Mapping[str, Decimal]) -> str:
@@ -25,7 +26,7 @@ def money(costs: Mapping[str, Decimal]) -> str:
     '2 EUR + 1.5 USD'
     """
     return " + ".join(
-        f"{amount.normalize(_EXACT):f} {name}" for name, amount in sorted(costs.items())
+        f"{amount.normalize(EXACT):f} {name}" for name, amount in sorted(costs.items())
     )
 
 
@@ -127,7 +128,7 @@ class Tally:
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
         for currency, amount in other.costs.items():
-            self._pay(currency, _EXACT.multiply(amount, times))
+            self._pay(currency, EXACT.multiply(amount, times))
 
     def sum_up(self, event: UsageEvent) -> None:
         """Add one event to the totals alone; anything but a model call is left aside."""
@@ -155,7 +156,7 @@ class Tally:
 
     def _pay(self, currency: str, amount: Decimal) -> None:
         before = self.costs.get(currency)
-        self.costs[currency] = amount if before is None else _EXACT.add(before, amount)
+        self.costs[currency] = amount if before is None else EXACT.add(before, amount)
 
     def __str__(self) -> str:
         """Say the totals in one line, and what they do not know."""

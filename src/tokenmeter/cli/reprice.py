@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl import Jsonl
+from tokenmeter.exporters.jsonl_closed import packing_of
 from tokenmeter.ledger import Ledger, ledgers
 from tokenmeter.prices import Pricing
 from tokenmeter.prices.sources import GENAI_PRICES, books, checked
@@ -74,10 +75,6 @@ class _Sums:
         return text
 
 
-_PACKED = (".gz", ".zst", ".parquet", ".pq")
-"""Endings by which a report would read a ledger as what is not written here."""
-
-
 def _command(options: argparse.Namespace) -> int:
     pricing = Pricing(books(checked(options.prices or [GENAI_PRICES], "--prices")))
     pricing.load()
@@ -106,7 +103,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _check(found: Sequence[Path], to: Path) -> None:
-    if to.suffix in _PACKED:
+    if packing_of(to) or to.suffix.lower() == ".parquet":
         raise ConfigurationError(
             f"--to {to}: what is written is plain JSON lines; name a file that ends in .jsonl"
         )
@@ -132,10 +129,10 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _part(to: Path) -> Path:
-    """Make a file of this process alone beside the new ledger, to become it when it is whole."""
+    """Make a file of this run alone beside the new ledger, to become it when it is whole."""
+    part = to.with_name(f"{to.name}.{secrets.token_hex(4)}.part")
     try:
-        number, name = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
+        part.touch(exist_ok=False)
     except OSError as exc:
         raise ConfigurationError(f"--to {to} cannot be written: {exc.strerror}") from exc
-    os.close(number)
-    return Path(name)
+    return part

@@ -20,7 +20,6 @@ from tokenmeter.near import meant
 from tokenmeter.notebook.plots import Mark, plotted
 from tokenmeter.notebook.records import Record
 from tokenmeter.notebook.tables import (
-    PRECISE,
     Bar,
     Cell,
     Figure,
@@ -31,6 +30,7 @@ from tokenmeter.notebook.tables import (
     rounded,
     shortened,
 )
+from tokenmeter.tallies import EXACT
 from tokenmeter.wording import counted
 
 ENOUGH = 3
@@ -57,7 +57,7 @@ class Spread(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any]) -> Spread:
         """Sum some numbers up, one at least."""
-        with localcontext(PRECISE):
+        with localcontext(EXACT):
             middle, mean = statistics.median(values), statistics.mean(values)
         return cls(len(values), middle, mean, min(values), max(values))
 
@@ -261,7 +261,7 @@ def _measured(run: Record, currencies: Sequence[str]) -> dict[str, Number]:
         name = f"score.{score}" if score in taken else score
         values[name] = value
         for currency, amount in costs.items() if value > 0 else ():
-            values[f"{currency} for 1 {name}"] = PRECISE.divide(amount, Decimal(str(value)))
+            values[f"{currency} for 1 {name}"] = EXACT.divide(amount, Decimal(str(value)))
     return {name: value for name, value in values.items() if value is not None}
 
 

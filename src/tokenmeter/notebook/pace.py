@@ -9,8 +9,8 @@ from html import escape
 import msgspec
 
 from tokenmeter.notebook.spending import cost, money
-from tokenmeter.notebook.tables import PRECISE, Bar, bar_svg, printable, rounded, shortened
-from tokenmeter.tallies import Tally
+from tokenmeter.notebook.tables import Bar, bar_svg, printable, rounded, shortened
+from tokenmeter.tallies import EXACT, Tally
 
 _SURE_S = 1.0
 """Seconds before which a rate is not said: it would jump."""
@@ -71,7 +71,7 @@ class Pace(msgspec.Struct, frozen=True, eq=False):
 
 def _times(costs: Mapping[str, Decimal], times: float) -> dict[str, Decimal]:
     by = Decimal(str(times))
-    return {name: PRECISE.multiply(amount, by) for name, amount in costs.items()}
+    return {name: EXACT.multiply(amount, by) for name, amount in costs.items()}
 
 
 def _clock(seconds: float) -> str:

@@ -8,11 +8,13 @@ missing. Colours are those of the page, or legible on dark and on light.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from html import escape
 from typing import NamedTuple, Protocol
 
 import msgspec
+
+from tokenmeter.tallies import EXACT
 
 BAR_PX = 72
 _BLUE = "#4a90d9"
@@ -22,10 +24,6 @@ _CELL = "padding:.15em .4em"
 _LINE = "1px solid rgba(128,128,128,.35)"
 
 Number = int | float | Decimal
-
-
-PRECISE = Context(prec=28)
-"""How numbers are worked out: a program's own context may round otherwise, or raise."""
 
 
 class Bar(NamedTuple):
@@ -160,7 +158,7 @@ def rounded(number: Number) -> str:
     ('1,234,567', '0.0001235', '12.5', '0')
     """
     exact = Decimal(str(number))
-    with localcontext(PRECISE):
+    with localcontext(EXACT):
         if exact == exact.to_integral_value():
             return f"{int(exact):,}"
         digits = max(0, 3 - exact.adjusted())
