@@ -105,6 +105,62 @@ def test_workers_that_are_terminated_deliver(tmp_path: Path) -> None:
     assert run(tmp_path, pool) == (0, [0, 1, 2, 3, 10, 11, 12, 13])
 
 
+STUCK = """
+    {before}
+    def stuck():
+        record(1)
+        def terminate():  # by a signal that the main thread hears of only when it goes on
+            time.sleep(0.2)
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        threading.Thread(target=terminate).start()
+        threading.Event().wait()
+    process = multiprocessing.get_context("fork").Process(target=stuck)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGTERM, process.exitcode
+"""
+
+
+@pytest.mark.parametrize("before", ["", "make()"])
+def test_a_child_whose_main_thread_waits_without_end_is_terminated(
+    tmp_path: Path, before: str
+) -> None:
+    assert run(tmp_path, STUCK.format(before=before)) == (0, [1, 11])
+
+
+def test_a_child_outlives_its_own_child_that_is_terminated(tmp_path: Path) -> None:
+    terminated = """
+        def child():
+            record(1)
+            if not os.fork():
+                signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            pid, status = os.wait()
+            assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+            time.sleep(0.2)  # in which it would end
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0, process.exitcode
+    """
+    assert run(tmp_path, terminated) == (0, [1, 11])
+
+
+def test_a_child_with_a_handler_of_its_own_is_left_to_it(tmp_path: Path) -> None:
+    handled = """
+        def child():
+            record(1)
+            signal.signal(signal.SIGTERM, lambda *_: record(2))
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+            record(3)
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0, process.exitcode
+    """
+    assert run(tmp_path, handled) == (0, [1, 2, 3, 11, 12, 13])
+
+
 def test_a_signal_in_the_middle_of_the_end_waits_for_it(tmp_path: Path) -> None:
     terminated = """
         jsonl = Jsonl(path)

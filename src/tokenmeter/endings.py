@@ -40,8 +40,10 @@ class Mortal(Protocol):
 _first: weakref.WeakSet[Mortal] = weakref.WeakSet()
 _last: weakref.WeakSet[Mortal] = weakref.WeakSet()
 _lock = threading.Lock()
+_end_lock = threading.Lock()
 _installed = _followed = False
 _ending = _terminated = False
+_pipe: tuple[int, int] | None = None
 
 
 def care_for(mortal: Mortal, *, last: bool = False) -> None:
@@ -70,6 +72,9 @@ def end_on_sigterm() -> bool:
         return False
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _listen()
     return signal.getsignal(signal.SIGTERM) is _on_sigterm
 
 
@@ -87,26 +92,72 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _listen() -> None:
+    """Have SIGTERM end this child of multiprocessing wherever its main thread waits.
+
+    Python runs the handler between two steps of the main thread: where the signal comes just
+    before a wait without end, never. A program that is alone is sent another signal then; a parent
+    that terminates its pool joins for ever. So the signal is written to a pipe too.
+    """
+    global _pipe
+    if _pipe is not None or "trio" in sys.modules:  # that warns where there is such a pipe
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    if (other := signal.set_wakeup_fd(writing, warn_on_full_buffer=False)) != -1:
+        signal.set_wakeup_fd(other)
+        os.close(reading)
+        os.close(writing)
+        return
+    _pipe = reading, writing
+    threading.Thread(target=_hear, args=(reading,), name="tokenmeter-end", daemon=True).start()
+
+
+def _hear(reading: int) -> None:
+    while True:
+        heard = os.read(reading, 64)
+        if signal.SIGTERM in heard and signal.getsignal(signal.SIGTERM) in _OURS:
+            end()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def _deafen() -> None:
+    """Leave the pipe to the parent, which else would end with this child."""
+    global _pipe
+    if _pipe is not None:
+        if (other := signal.set_wakeup_fd(-1)) not in (-1, _pipe[1]):
+            signal.set_wakeup_fd(other)
+        for end_of_pipe in _pipe:
+            os.close(end_of_pipe)
+        _pipe = None
+
+
+_OURS = (_on_sigterm, signal.SIG_DFL)  # the second once the first has run
+
+
 def end() -> None:
     """Tell each that the process ends, once, whoever noticed it first.
 
     For those who know of an end that nothing here sees.
     """
     global _ending
-    _ending = True
-    deadline = time.monotonic() + END_S
-    for mortals in (_first, _last):
-        while mortals:
-            for loss in mortals.pop().at_end(max(0.0, deadline - time.monotonic())):
-                print(f"tokenmeter: {loss}", file=sys.stderr)
-    _ending = False
+    with _end_lock:  # whoever comes second has the process wait for the first
+        _ending = True
+        deadline = time.monotonic() + END_S
+        for mortals in (_first, _last):
+            while mortals:
+                for loss in mortals.pop().at_end(max(0.0, deadline - time.monotonic())):
+                    print(f"tokenmeter: {loss}", file=sys.stderr)
+        _ending = False
     if _terminated:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _in_child() -> None:
-    global _lock
+    global _lock, _end_lock
     _lock = threading.Lock()
+    _end_lock = threading.Lock()
+    _deafen()
     for mortal in (*_first, *_last):
         mortal.after_fork()
     _follow()
@@ -128,6 +179,8 @@ def _finalize(at_end: Callable[[], None]) -> None:
     from multiprocessing.util import Finalize
 
     Finalize(None, at_end, exitpriority=LATE)
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        _listen()
 
 
 def _multiprocessing() -> ModuleType | None:
