@@ -144,6 +144,8 @@ def in_python(calls: Sequence[UsageEvent], currency: str) -> dict[str, Any]:
     priced = [c for c in calls if c.cost_amount is not None and c.cost_currency == currency]
     done = [c for c in calls if c.status == "completed"]
 
+    unpriced = sum(map(is_countable, calls)) - sum(map(is_countable, priced))
+
     def sides(provenance: str) -> int:
         has = [c for c in calls if provenance in (c.input_provenance, c.output_provenance)]
         return sum(map(is_countable, has))
@@ -157,9 +159,9 @@ def in_python(calls: Sequence[UsageEvent], currency: str) -> dict[str, Any]:
         "cache_read_tokens": known(c.cache_read_tokens for c in calls),
         "reasoning_tokens": known(c.reasoning_tokens for c in calls),
         "cost_amount": sum((c.cost_amount for c in priced if c.cost_amount), Decimal(0))
-        if priced
+        if priced or not unpriced
         else None,
-        "unpriced": sum(map(is_countable, calls)) - len([c for c in priced if is_countable(c)]),
+        "unpriced": unpriced,
         "estimated": sides("estimated"),
         "partial": sides("partial"),
         "unknown": sides("unknown"),

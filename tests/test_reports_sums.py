@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 import company
 import company_in
-from tables import EXAMPLES, reported, table
+from tables import EXAMPLES, over, reported, table
 from tokenmeter import UsageEvent
 from tokenmeter.reports.columns import NAMES
+from tokenmeter.reports.comparison import compare
 from tokenmeter.reports.coverage import Coverage
 from tokenmeter.reports.engines.duckdb import opened
 from tokenmeter.reports.grouping import added
@@ -80,11 +82,64 @@ def test_the_parts_add_up_to_the_whole_and_to_the_facts(
     result = report(made, by, Scope(zone=zone, currency="USD"))
     total = sums(result)
     if result.total is not None:
-        assert total == {name: result.total[result.index(name)] for name in ADDITIVE}
+        whole = {name: result.total[result.index(name)] for name in ADDITIVE}
+        assert _without_amounts(total) == _without_amounts(whole)
+        assert (total["cost_amount"] or 0) == (whole["cost_amount"] or 0)
     for name in set(ADDITIVE) & set(Facts.__struct_fields__):
         known = getattr(result.facts, name)
         assert (total[name] or 0) == (known or 0), name
-        assert not by or not result.rows or total[name] == known, name  # unknown stays unknown
+        is_certain = not by or not result.rows or name == "cost_amount"
+        assert is_certain or total[name] == known, name  # unknown stays unknown
+
+
+def _without_amounts(total: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in total.items() if name != "cost_amount"}
+
+
+@settings(deadline=None, max_examples=FEWER)
+@given(events(), BY)
+def test_an_amount_is_known_wherever_nothing_is_unpriced(
+    made: list[UsageEvent], by: tuple[str, ...]
+) -> None:
+    result = report(made, by, Scope(currency="USD"))
+    rows = [*result.rows, *([] if result.total is None else [result.total])]
+    amount, unpriced = result.index("cost_amount"), result.index("unpriced")
+    assert [row for row in rows if row[amount] is None and not row[unpriced]] == []
+    assert result.facts.unpriced or result.facts.cost_amount is not None
+
+
+def test_failures_cost_nothing_so_that_differences_add_up(tmp_path: Path) -> None:
+    def call(n: int, day: int, user: str, **columns: Any) -> UsageEvent:
+        ts = datetime(2026, 11, day, 12, tzinfo=UTC)
+        return UsageEvent("call", f"e-{n}", 1, ts, user=user, **columns)
+
+    failed: dict[str, Any] = {"status": "failed"}
+    failed |= {"input_provenance": "none", "output_provenance": "none"}
+    priced: dict[str, Any] = {"cost_amount": Decimal("0.5"), "cost_currency": "USD"}
+    made = [
+        call(1, 1, "ada", **failed), call(2, 2, "ada", **priced),
+        call(3, 1, "bob", **priced), call(4, 2, "bob", **failed),
+        call(5, 1, "eve", **failed), call(6, 2, "eve", **failed),
+        call(7, 1, "zoe"), call(8, 2, "zoe", **failed),
+    ]  # fmt: skip
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC) + timedelta(hours=12)
+    with over(made, tmp_path) as engine:
+        result = compare(Usage(("user",)), engine, Scope(since=noon), Scope(until=noon))
+    columns = ("cost_amount", "cost_amount_before", "cost_amount_difference")
+    half = Decimal("0.5")
+    assert table(result, "user", *columns) == [
+        ("ada", half, 0, half), ("bob", 0, half, -half), ("eve", 0, 0, 0), ("zoe", 0, None, None),
+    ]  # fmt: skip
+
+
+def test_rows_of_equal_sums_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    made = [
+        UsageEvent("call", f"e-{n}", 1, company.EDGES[0], user=user)
+        for n, user in enumerate(["b", "", "a", None])
+    ]
+    for again in (made, made[::-1]):
+        result = reported(Usage(("user",)), again, tmp_path)
+        assert result.column("user") == (None, "", "a", "b")
 
 
 @settings(deadline=None, max_examples=FEWER)

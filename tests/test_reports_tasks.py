@@ -56,7 +56,7 @@ def test_a_row_is_a_task_with_what_became_of_it_and_what_was_spent_after(tmp_pat
         ("B", "rejected", 0, Decimal("0.07"), Decimal(0), 0),
         ("C", None, 0, Decimal("0.05"), Decimal(0), 0),
         ("D", "accepted", 1, Decimal("0.01"), Decimal(0), 1),
-        ("E", "accepted", 0, None, None, 0),
+        ("E", "accepted", 0, Decimal(0), Decimal(0), 0),
     ]
     assert result.total is not None
     total = dict(zip((c.name for c in result.columns), result.total, strict=True))
@@ -88,7 +88,7 @@ def test_a_period_has_its_spending_and_what_was_decided_in_it(tmp_path: Path) ->
     result = reported(Tasks(), EVENTS, tmp_path, since=DAY + timedelta(hours=4.5))
     assert table(result, "task", "status", "cost_amount", "cost_after") == [
         ("A", None, Decimal("0.3"), Decimal("0.3")),
-        ("E", "accepted", None, None),
+        ("E", "accepted", Decimal(0), Decimal(0)),
     ]
 
 
@@ -138,8 +138,8 @@ def test_spending_and_status_are_those_of_the_reader_in_python(tmp_path: Path) -
         name: (
             account.status,
             int(account.is_self_declared),
-            account.spent.costs.get("USD"),
-            account.spent_after.costs.get("USD", Decimal(0)) if account.spent.costs else None,
+            account.spent.costs.get("USD", Decimal(0)),
+            account.spent_after.costs.get("USD", Decimal(0)),
         )
         for name, account in settle(events).tasks.items()
         if account.decided is not None or account.spent.calls
@@ -189,4 +189,4 @@ def test_what_was_spent_beside_tasks_raises_the_whole_interval() -> None:
 def test_of_no_calls_and_no_outcomes_there_are_zero_tasks(tmp_path: Path) -> None:
     result = reported(Tasks(by=()), [], tmp_path)
     columns = ("tasks", "accepted", "undecided", "calls", "unpriced", "cost_amount")
-    assert table(result, *columns) == [(0, 0, 0, 0, 0, None)]
+    assert table(result, *columns) == [(0, 0, 0, 0, 0, Decimal(0))]

@@ -9,7 +9,7 @@ import msgspec
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.reports.engines import Engine
-from tokenmeter.reports.grouping import OTHERS, added, number
+from tokenmeter.reports.grouping import OTHERS, number, together
 from tokenmeter.reports.running import run
 from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.usage import Usage
@@ -127,7 +127,10 @@ def _topped(result: Result, top: int) -> Result:
         return result
     n = result.names
     starts = range(n, len(result.columns), _PARTS)
-    sums = [[added(row[at + part] for row in rest) for at in starts] for part in (0, 1)]
+    sums = [
+        [together(result.columns[at], [row[at + part] for row in rest]) for at in starts]
+        for part in (0, 1)
+    ]
     others = (OTHERS, *(None,) * (n - 1), *_joined(*map(tuple, sums)))
     note = f"{OTHERS} are {len(rest)} more rows"
     return msgspec.structs.replace(result, rows=(*rows, others), notes=(*result.notes, note))

@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 
 from tokenmeter.reports.columns import Key, keys
-from tokenmeter.reports.measures import Measure, summed
+from tokenmeter.reports.measures import AMOUNTS, Measure, summed
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
-from tokenmeter.reports.values import Column, Result, Value
+from tokenmeter.reports.values import Column, Result, Row, Value
 
 OTHERS = "(others)"
 """The row that holds what is below the limit."""
+
+NOTHING = Decimal(0)
+"""What was spent where nothing wanted a price, as when all attempts failed before an answer."""
 
 IS_TOTAL = Column("is_total", "flag", is_detail=True)
 """The column of a query that tells the row for all groups, which a result has as its total."""
@@ -74,22 +77,42 @@ def _unlike_parts(measures: Sequence[Measure]) -> list[str]:
 def totalled(result: Result, names: int) -> Result:
     """Tell the total from the groups; without columns it is the only row.
 
+    An amount is nothing, and not unknown, where nothing is unpriced.
+
     Of no group there is none, because Spark adds up no row to nothing where others have one.
     """
     groups = tuple(row[:-1] for row in result.rows if not row[-1])
     totals = tuple(row[:-1] for row in result.rows if row[-1])
-    return msgspec.structs.replace(
+    whole = msgspec.structs.replace(
         result,
         columns=result.columns[:-1],
         rows=groups if names else totals,
         total=totals[0] if names and groups and totals else None,
         names=names,
     )
+    for name in AMOUNTS & {column.name for column in whole.columns}:
+        whole = _known(whole, name)
+    return whole
+
+
+def _known(result: Result, name: str) -> Result:
+    amount, unpriced = result.index(name), result.index("unpriced")
+
+    def known(row: Row) -> Row:
+        if row[amount] is not None or row[unpriced]:
+            return row
+        return (*row[:amount], NOTHING, *row[amount + 1 :])
+
+    return msgspec.structs.replace(
+        result,
+        rows=tuple(map(known, result.rows)),
+        total=None if result.total is None else known(result.total),
+    )
 
 
 def ordered(result: Result, *by: str) -> Result:
     """Put days in their order, and otherwise first what is most of the first column, and so on."""
-    names = [[str(row[n] or "") for row in result.rows] for n in range(result.names)]
+    names = [[_word(row[n]) for row in result.rows] for n in range(result.names)]
     days = [each for each, of in zip(names, result.columns, strict=False) if of.kind == "day"][:1]
     sums = [_descending(result.rows, at) for at in map(result.index, by)]
     order = list(range(len(result.rows)))
@@ -99,8 +122,12 @@ def ordered(result: Result, *by: str) -> Result:
     return msgspec.structs.replace(result, rows=tuple(result.rows[n] for n in order))
 
 
+def _word(name: Value) -> str:
+    return str(name or ("" if name is None else "\0"))  # an empty name is after no name
+
+
 def _descending(rows: Iterable[Sequence[Any]], at: int) -> list[float]:
-    return [1.0 if row[at] is None else -float(row[at]) for row in rows]
+    return [-float(row[at] or 0) for row in rows]  # unknown is as nothing: the next one decides
 
 
 def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) -> Result:
@@ -109,7 +136,11 @@ def topped(result: Result, top: int | None, additive: Callable[[Column], bool]) 
     if len(rest) < 2:  # one row is better shown than hidden
         return result
     others = tuple(
-        OTHERS if at == 0 else added(row[at] for row in rest) if additive(column) else None
+        OTHERS
+        if at == 0
+        else together(column, [row[at] for row in rest])
+        if additive(column)
+        else None
         for at, column in enumerate(result.columns)
     )
     note = f"{OTHERS} are {len(rest)} more rows"
@@ -135,6 +166,13 @@ def number(value: Value) -> float:
 
 
 _NUMBERS = (int, float, Decimal)
+
+
+def together(column: Column, values: Sequence[Value]) -> int | Decimal | None:
+    """Add up parts; no money and an amount that nobody knows are unknown together."""
+    sum_of_known = added(values)
+    is_unknown = column.kind == "money" and not sum_of_known and None in values
+    return None if is_unknown else sum_of_known
 
 
 def added(values: Iterable[Value]) -> int | Decimal | None:

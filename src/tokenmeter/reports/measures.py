@@ -19,6 +19,9 @@ UNATTRIBUTED = (
 )
 """Whether nobody claimed a call, by the same rule as ``meter.unattributed()``."""
 
+AMOUNTS = {"cost_amount", "cost_after", "cost_undecided", "cost_without_task"}
+"""The columns of amounts that were spent; what stands in none of them is counted as unpriced."""
+
 
 class Measure(msgspec.Struct, frozen=True):
     """One number of a group of calls.

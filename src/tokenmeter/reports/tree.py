@@ -13,7 +13,7 @@ import msgspec
 
 from tokenmeter.reports import running
 from tokenmeter.reports.columns import only
-from tokenmeter.reports.grouping import added
+from tokenmeter.reports.grouping import NOTHING, added
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
@@ -212,16 +212,27 @@ def _shown(node: _Node) -> Row:
     return (
         name, row["id"], node.depth, row["status"], row["began"], row["duration_s"], row["runs"],
         len(node.children),
-        *(row[column.name] for column in _SUMS),
-        *(node.subtree[column.name] for column in _SUMS),
+        *_known(row),
+        *_known(node.subtree),
     )  # fmt: skip
+
+
+def _known(sums: Mapping[str, Value]) -> list[Value]:
+    """Give the sums; an amount is nothing, and not unknown, where nothing is unpriced."""
+    amount = NOTHING if sums["unpriced"] == 0 else None
+    return [
+        amount if column.kind == "money" and sums[column.name] is None else sums[column.name]
+        for column in _SUMS
+    ]
 
 
 def _total(sums: Sequence[Value], outside: Mapping[str, Value] | None) -> Row:
     """Give what all used; what is own of all is what is below the roots, and outside of runs."""
     beside = [None if outside is None else outside[column.name] for column in _SUMS]
-    whole = [added([one, other]) for one, other in zip(sums, beside, strict=True)]
-    return (*[None] * 8, *whole, *whole)
+    names = [column.name for column in _SUMS]
+    whole = map(added, zip(sums, beside, strict=True))
+    known = _known(dict(zip(names, whole, strict=True)))
+    return (*[None] * 8, *known, *known)
 
 
 _SHOWN: tuple[Column, ...] = (
