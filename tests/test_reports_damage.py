@@ -9,6 +9,7 @@ import gzip
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ NO_EVENTS = {
     "the year 0": changed(b'"2026-', b'"0000-'),
     "tags as a list": OTHER[:-2] + b',"tags":["a"]}\n',
     "money of nonsense": OTHER[:-2] + b',"cost_amount":"much"}\n',
+    "more money than columns hold": OTHER[:-2] + b',"cost_amount":"1000000000"}\n',
+    "money that is no number": OTHER[:-2] + b',"cost_amount":"NaN"}\n',
+    "more tokens than columns hold": changed(b'"input_tokens":7', b'"input_tokens":%d' % 2**63),
+    "more of another count than columns hold": OTHER[:-2] + b',"other_counts":{"a":%d}}\n' % 2**63,
+    "a name that is there twice": changed(b'"schema":1', b'"input_tokens":9,"schema":1'),
+    "a tag that is there twice": OTHER[:-2] + b',"tags":{"a":"1","a":"2"}}\n',
     "another encoding": "hällo".encode("utf-16-le") + b"\n",
     "no UTF-8": changed(b"eve", b"e\xff\xfe"),
     "nothing but zeros": b"\0" * 100 + b"\n",
@@ -115,11 +122,25 @@ def test_a_line_that_is_no_event_is_said_and_harms_nothing(bad: bytes, tmp_path:
     assert len(list(read(path))) == 5
 
 
+def test_what_no_column_holds_is_never_half_counted(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    dear = {"cost_currency": "USD", "cost_amount": Decimal(10**9)}
+    path.write_bytes(line(call(1, cost_currency="USD", cost_amount=Decimal(1))))
+    with path.open("ab") as ledger:
+        ledger.write(line(call(2, **dear)) + line(call(2, "much", output_tokens=2**63)))
+    result = report(path)
+    assert (counted(result), result.facts.unpriced, result.facts.cost_amount) == ((1, 1), 0, 1)
+    assert result.damage == (f"{path}: 2 lines (2, 3) are no event",)
+
+
 ODD_BUT_EVENTS = {
     "the end of a line of Windows": OTHER[:-1] + b"\r\n",
     "spaces before it": b"  " + OTHER,
     "no name": changed(b'"eve"', b"null"),
     "a time without a zone, which is UTC": changed(b":00Z", b":00"),
+    "much": changed(b'"output_tokens":1', b'"output_tokens":1,"reasoning_tokens":%d' % (2**63 - 1)),
+    "money": OTHER[:-2] + b',"cost_currency":"USD","cost_amount":"999999999.999999999"}\n',
+    "more digits than Python reads": changed(b'"schema":1', b'"schema":1,"new":' + b"9" * 5000),
     "columns that nobody knows": changed(b'"schema":1', b'"schema":1,"brand_new":[1]'),
 }
 

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
 
@@ -25,6 +25,9 @@ SCHEMA = 1
 
 HOST = socket.gethostname()
 """The name of this machine, as events carry it."""
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What every table can hold; only checked where an event is read."""
 
 TagValue = str | int | float | bool
 Kind = Literal["call", "outcome", "run"]
@@ -169,14 +172,14 @@ class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     # identity
     kind: Kind
     event_id: str
-    schema: int
+    schema: Int64
     ts: datetime
     # call
     provider: str | None = None
     operation: str | None = None
     request_model: str | None = None
     stream: bool | None = None
-    attempt: int | None = None
+    attempt: Int64 | None = None
     server_address: str | None = None
     region: str | None = None
     source: Source | None = None
@@ -189,29 +192,29 @@ class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cached: bool | None = None
     # end
     status: Status | None = None
-    http_status: int | None = None
+    http_status: Int64 | None = None
     error_type: str | None = None
     # time
     duration_s: float | None = None
     time_to_first_chunk_s: float | None = None
     # tokens
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_write_5m_tokens: int | None = None
-    cache_write_1h_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    input_text_tokens: int | None = None
-    input_audio_tokens: int | None = None
-    input_image_tokens: int | None = None
-    output_text_tokens: int | None = None
-    output_audio_tokens: int | None = None
-    output_image_tokens: int | None = None
-    other_counts: Mapping[str, int] | None = None
+    input_tokens: Int64 | None = None
+    output_tokens: Int64 | None = None
+    cache_read_tokens: Int64 | None = None
+    cache_write_tokens: Int64 | None = None
+    cache_write_5m_tokens: Int64 | None = None
+    cache_write_1h_tokens: Int64 | None = None
+    reasoning_tokens: Int64 | None = None
+    input_text_tokens: Int64 | None = None
+    input_audio_tokens: Int64 | None = None
+    input_image_tokens: Int64 | None = None
+    output_text_tokens: Int64 | None = None
+    output_audio_tokens: Int64 | None = None
+    output_image_tokens: Int64 | None = None
+    other_counts: Mapping[str, Int64] | None = None
     input_provenance: Provenance | None = None
     output_provenance: Provenance | None = None
-    output_tokens_max: int | None = None
+    output_tokens_max: Int64 | None = None
     # money
     cost_amount: Decimal | None = None
     cost_currency: str | None = None
@@ -227,7 +230,7 @@ class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     agent: str | None = None
     run_id: str | None = None
     parent_run_id: str | None = None
-    depth: int | None = None
+    depth: Int64 | None = None
     conversation: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
@@ -236,15 +239,15 @@ class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     service: str | None = None
     environment: str | None = None
     host: str | None = None
-    pid: int | None = None
+    pid: Int64 | None = None
     fingerprint: str | None = None
     # outcomes
     evidence: str | None = None
     reference: str | None = None
     # estimates
     estimator: str | None = None
-    input_tokens_error: int | None = None
-    output_tokens_error: int | None = None
+    input_tokens_error: Int64 | None = None
+    output_tokens_error: Int64 | None = None
 
     @property
     def usage(self) -> Usage:

@@ -7,9 +7,11 @@ a set of events adds up to is a tally or a report.
 from __future__ import annotations
 
 import glob
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -31,7 +33,10 @@ from tokenmeter.exporters.jsonl_closed import (
 POLL_S = 0.2
 """How often a followed file is looked at."""
 
+_TOO_MUCH = Decimal(10**9)
+
 _decode = msgspec.json.Decoder(UsageEvent).decode
+_encode = msgspec.json.Encoder().encode
 _HEAD = 64 * 1024
 _BEGINNING = b'{"kind":'
 
@@ -305,11 +310,25 @@ class Ledger:
 
 
 def event_of(line: bytes | memoryview) -> UsageEvent | None:
-    """Give the event that a line is; ``None``: it is none."""
+    """Give the event that a line is; ``None``: it is none.
+
+    What two readers may see differently is none either: a name that is there twice, and what no
+    table holds, which is an amount from a thousand million on.
+    """
     try:
-        return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = _decode(line)
+        if line != _encode(event) + b"\n":  # not as we write it
+            json.loads(bytes(line), object_pairs_hook=_each_once, parse_int=str)
+    except (ValueError, RecursionError):
         return None
+    amount = event.cost_amount
+    is_amount = amount is None or (amount.is_finite() and -_TOO_MUCH < amount < _TOO_MUCH)
+    return event if is_amount else None
+
+
+def _each_once(members: list[tuple[str, object]]) -> None:
+    if len(dict(members)) < len(members):
+        raise ValueError([name for name, _ in members])
 
 
 def _behind(line: bytes) -> UsageEvent | None:

@@ -240,8 +240,9 @@ def _additions(table: str) -> str:
 
 
 def _columns(*, required: bool) -> list[str]:
+    types = typing.get_type_hints(UsageEvent)  # without their limits
     return [
-        f"{quoted(field.name)} {_type(field.type)}{' NOT NULL' if required else ''}"
+        f"{quoted(field.name)} {_type(types[field.name])}{' NOT NULL' if required else ''}"
         for field in msgspec.structs.fields(UsageEvent)
         if field.required == required
     ]
