@@ -28,9 +28,10 @@ from tokenmeter.ledger import Ledger, read
 from tokenmeter.reports.adoption import Adoption
 from tokenmeter.reports.coverage import Coverage
 from tokenmeter.reports.definition import Report
-from tokenmeter.reports.engines.duckdb import opened
+from tokenmeter.reports.engines.duckdb import DuckDB, opened
 from tokenmeter.reports.leaderboard import Leaderboard
 from tokenmeter.reports.running import run
+from tokenmeter.reports.scope import Scope
 from tokenmeter.reports.tasks import Tasks
 from tokenmeter.reports.tree import Tree
 from tokenmeter.reports.usage import Usage
@@ -120,6 +121,53 @@ def test_a_line_that_is_no_event_is_said_and_harms_nothing(bad: bytes, tmp_path:
     assert counted(result) == (5, 10)
     assert result.damage == (f"{path}: 1 line (3) is no event",)
     assert len(list(read(path))) == 5
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("ts", [datetime.min, datetime.max])
+def test_clocks_at_the_ends_of_the_calendar_are_shown(
+    ts: datetime, zone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "usage.jsonl"
+    path.write_bytes(line(call(1, ts=ts.replace(tzinfo=UTC), agent="a", run_id="r")))
+    for command in (["report", "--by", "day"], ["tree", "--runs"], ["adoption"]):
+        for form in ("table", "html"):
+            assert main([*command, str(path), "--timezone", zone, "--format", form]) == 0
+    assert capsys.readouterr().out.count(f"{ts.year}".zfill(4)) >= 4
+
+
+class Elsewhere:
+    """An engine whose time zones are of another version: Berlin has the clock of London there.
+
+    It stands for one that disagrees with Python here, which no release does for ever.
+    """
+
+    def __init__(self, engine: DuckDB) -> None:
+        self.engine = engine
+        self.dialect, self.source, self.is_once = engine.dialect, engine.source, engine.is_once
+        self.damage = engine.damage
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.engine.ask(sql.replace("Europe/Berlin", "Europe/London"))
+
+
+def test_days_that_are_others_to_the_engine_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    path.write_bytes(b"".join(SOUND))
+    midnight = datetime(2026, 11, 1, 23, tzinfo=UTC)
+    said = []
+    with opened(path) as engine:
+        for scope in (
+            Scope(zone="Europe/Berlin"),
+            Scope(zone="Europe/Berlin", since=midnight),
+            Scope(zone="Europe/Berlin", until=midnight + timedelta(days=2)),
+            Scope(zone="Europe/Berlin", since=midnight + timedelta(hours=9)),
+            Scope(since=midnight),
+        ):
+            assert run(Usage(("day",)), engine, scope).notes[1:] == ()
+            said.append(run(Usage(("day",)), Elsewhere(engine), scope).notes[:-1])
+    assert [len(notes) for notes in said] == [0, 1, 0, 0, 0]
+    assert said[1][0].startswith("what is 2026-11-02 in Europe/Berlin to Python is 2026-11-01 to")
 
 
 def test_what_no_column_holds_is_never_half_counted(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Query(msgspec.Struct, frozen=True):
         """
         relations = events(source, scope, is_once=is_once) | dict(self.relations)
         parts = [f"{name} AS (\n{sql.strip()}\n)" for name, sql in _used(relations, self.select)]
-        return f"WITH {', '.join(parts)}\n{self.select.strip()}\n"
+        beginning = f"WITH {', '.join(parts)}\n" if parts else ""
+        return f"{beginning}{self.select.strip()}\n"
 
 
 def events(source: str, scope: Scope, *, is_once: bool) -> dict[str, str]:

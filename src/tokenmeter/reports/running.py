@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from tokenmeter.reports import zones
 from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import Engine
 from tokenmeter.reports.engines.duckdb import opened
@@ -72,6 +73,8 @@ def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> 
     currency = scope.currency or calls.currency(lambda: _ask(engine, PEOPLE, scope))
     scope = _in_currency(scope, currency)
     facts = calls.facts(currency, _ask(engine, oddities(now or datetime.now(UTC)), scope))
+    edges = zones.edges(facts, scope)
+    days = _ask(engine, zones.days(edges, scope), scope) if edges else []
     columns = report.columns(scope)
     found = _ask(engine, report.query(scope), scope)
     with _no_collection():
@@ -92,6 +95,7 @@ def _run(report: Report, engine: Engine, scope: Scope, now: datetime | None) -> 
                 rules=RULES,
                 damage=(*engine.damage, *_oddities(facts)),
                 only=scope.only,
+                notes=tuple(zones.disagreement(edges, days, scope, engine.dialect)),
                 currencies=currencies,
             )
         )

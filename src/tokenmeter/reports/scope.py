@@ -117,6 +117,14 @@ def zone(name: str) -> ZoneInfo:
         ) from None
 
 
+def local(at: datetime, name: str) -> datetime:
+    """Give a time by the clock of a zone; by that of UTC where it is beyond the calendar there."""
+    try:
+        return at.astimezone(zone(name))
+    except OverflowError:
+        return at.astimezone(UTC)
+
+
 def moment(text: str, name: str, *, is_end: bool = False) -> datetime:
     """Read a day or a time as a command line says it; a day begins at midnight of the zone.
 

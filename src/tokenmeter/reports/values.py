@@ -68,8 +68,11 @@ def cast(values: Iterable[Any], kind: Kind) -> list[Value]:
     return [None if value is None or value != value else to(value) for value in given]  # noqa: PLR0124
 
 
-def _day(value: date | str) -> str:
-    return str(value)[:10]
+def _day(value: date | str) -> str | None:
+    text = str(value)
+    if text[4:5] != "-" or "BC" in text:  # some engines know years that Python does not
+        return None
+    return text[:10]
 
 
 def _money(value: Any) -> Decimal:
@@ -79,7 +82,7 @@ def _money(value: Any) -> Decimal:
 def _time(value: Any) -> datetime | None:
     try:
         return _EPOCH + timedelta(microseconds=int(value))
-    except OverflowError:  # some engines know years that Python does not
+    except OverflowError:
         return None
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 from unicodedata import category
-from zoneinfo import ZoneInfo
 
+from tokenmeter.reports.scope import local
 from tokenmeter.reports.values import Column, Kind, Result, Value
 
 NOBODY = "(none)"
@@ -192,7 +192,7 @@ def seconds(value: Value) -> str:
 def time(value: Value, zone: str) -> str:
     """Show a time by the clock of a zone."""
     at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S")
+    return local(at, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _float(value: Value) -> float:

@@ -31,6 +31,8 @@ def figures(result: Result) -> Iterator[tuple[Figure, str]]:
     at = _charted(result)
     if at is None or not result.rows or not result.names:
         return
+    if _is_over_time(result) and not _dates(result):  # each is beyond the calendar
+        return
     column = result.columns[at]
     yield _drawn(_days(result, at) if _is_over_time(result) else _bars(result, column, at), result)
     if result.chart == "" and all(_has(result, name) for name in _TOKENS):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from tokenmeter.reports.output.cells import safe, share
+from tokenmeter.reports.scope import local
 from tokenmeter.reports.values import Facts, Result
 
 SHARES = ("estimated", "partial", "unknown", "unpriced", "unattributed")
@@ -57,8 +57,7 @@ def period(result: Result) -> str:
     """Say which time a result is about, in days where it begins and ends with one."""
     if result.since is None and result.until is None:
         return _all(result)
-    zone = ZoneInfo(result.zone)
-    since, until = (at and at.astimezone(zone) for at in (result.since, result.until))
+    since, until = (at and local(at, result.zone) for at in (result.since, result.until))
     if all(at is None or at.time() == time() for at in (since, until)):
         return _span(_day(since), _day(until and until - timedelta(days=1)))
     return _span(_second(since), None if until is None else f"before {_second(until)}")
@@ -71,8 +70,7 @@ def _day(at: datetime | None) -> str | None:
 def _all(result: Result) -> str:
     if result.facts.first is None or result.facts.last is None:
         return "no calls"
-    zone = ZoneInfo(result.zone)
-    days = (at.astimezone(zone).date() for at in (result.facts.first, result.facts.last))
+    days = (local(at, result.zone).date() for at in (result.facts.first, result.facts.last))
     return "all calls, " + _span(*map(str, days))
 
 
