@@ -18,10 +18,12 @@ from tokenmeter.prices.tiers import of_region, of_tier
 _REMEMBERED = 10_000
 """Models, tiers and days whose prices are remembered; then they are forgotten together."""
 
-_UNPRICED = dict.fromkeys(
-    ("cost_amount", "cost_currency", "cost_reason", "price_source", "price_version", "price_date")
-)
+PRICED = (
+    "cost_amount", "cost_currency", "cost_reason", "price_source", "price_version", "price_date",
+)  # fmt: skip
+"""The columns that say what an event cost; no other one changes when it is priced."""
 
+_UNPRICED = dict.fromkeys(PRICED)
 
 _STEPS = 10
 """How often a book may say that a model is really another one."""
