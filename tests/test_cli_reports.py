@@ -137,6 +137,8 @@ def test_a_file_of_people_that_is_none_is_refused(
         (["adoption", "--target", "80"], "a share from 0 to 1"),
         (["adoption", "--days", "9"], "1 to 7 days"),
         (["tasks", "--by", "user,user"], "named once"),
+        (["leaderboard", "--only", "model=m"], "outcomes do not say the model of calls"),
+        (["leaderboard", "--only", "modle=m"], "did you mean 'model'?"),
     ],
 )
 def test_what_cannot_be_reported_is_said(

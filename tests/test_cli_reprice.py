@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from priced import call
 from tokenmeter import UsageEvent
 from tokenmeter.cli import main
-from tokenmeter.ledger import read
+from tokenmeter.ledger import ledgers, read
 from tokenmeter.prices import Pricing
+from tokenmeter.prices.files import PriceFile
+from tokenmeter.reports.files import files_of
 
 PRICES = '[[prices]]\nmodel = "gpt-4o"\ninput = 2\noutput = 2\n'
 
@@ -64,6 +67,27 @@ def test_calls_without_a_cost_have_one_and_all_else_is_as_it_was(
 def test_what_was_priced_is_priced_again_where_that_is_wanted(ledger: Path) -> None:
     amounts = [event.cost_amount for event in reprice(ledger, "--all")]
     assert amounts == [Decimal("0.0022"), None, 1, Decimal("0.0022"), None]
+
+
+def test_what_a_later_version_says_stays_in_a_line(ledger: Path) -> None:
+    old = json.loads(msgspec.json.encode(EVENTS[3]))
+    later = old | {"schema": 99, "ts": "2026-11-01T13:00:00+01:00", "later": {"a": [1.10, None]}}
+    torn = b'{"kind":"call","eve'
+    ledger.write_bytes(torn + json.dumps(later).encode() + b"\n")
+    reprice(ledger, "--all")
+    (line,) = Path("new.jsonl").read_text().splitlines()
+    digest = PriceFile(Path("prices.toml")).origin.version
+    assert json.loads(line) == later | {
+        "cost_amount": "0.002200", "cost_currency": "USD", "price_source": "prices.toml",
+        "price_version": digest,
+    }  # fmt: skip
+
+
+def test_what_a_killed_run_has_left_is_in_no_report_of_the_folder(ledger: Path) -> None:
+    part = ledger.with_name("new.jsonl.0123abcd.part")
+    part.write_bytes(ledger.read_bytes())
+    assert files_of([ledger.parent]) == ([ledger], [])
+    assert ledgers([ledger.parent / "*"]) == [ledger.with_name("prices.toml"), ledger]
 
 
 def test_a_new_ledger_never_takes_the_place_of_another_one(

@@ -121,6 +121,24 @@ def test_a_tier_has_its_own_price_or_a_documented_factor(path: Path) -> None:
     assert cost(path, service_tier="priority").cost_reason == "unknown_tier"
 
 
+def test_a_tier_of_which_a_file_has_no_price_has_that_of_the_next_source(path: Path) -> None:
+    event = call(response_model="gpt-5", service_tier="priority")
+    alone = loaded(genai()).priced(event)
+    path.write_text('version = "1"\n[[prices]]\nmodel = "gpt-5"\ninput = 1\noutput = 1')
+    both = loaded(PriceFile(path), genai())
+    assert both.priced(event) == alone
+    assert alone.price_source == "genai-prices"
+    assert both.priced(call(response_model="gpt-5")).price_source == "prices.toml"
+    halved = both.priced(call(response_model="gpt-5", service_tier="flex"))
+    assert halved.price_source == "prices.toml, flex x 0.5"
+
+
+def test_that_a_tier_has_no_price_is_not_hidden_by_a_source_that_knows_less(path: Path) -> None:
+    path.write_text('[[prices]]\nmodel = "house"\ninput = 1\noutput = 1')
+    event = call(response_model="house", service_tier="priority")
+    assert loaded(PriceFile(path), genai()).priced(event).cost_reason == "unknown_tier"
+
+
 def test_a_deployment_is_the_model_that_it_runs(path: Path) -> None:  # C47
     azure = {"provider": "azure.ai.openai", "request_model": "prod-chat", "response_model": None}
     named = loaded(PriceFile(path), genai()).priced(call(**azure))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tables import reported, table
-from tokenmeter import UsageEvent
+from tokenmeter import ConfigurationError, UsageEvent
 from tokenmeter.reports.intervals import Sums, of_mean, of_ratio
 from tokenmeter.reports.tasks import Tasks
 from tokenmeter.settlement import settle
@@ -99,6 +99,24 @@ def test_calls_that_are_chosen_have_the_outcomes_that_are_chosen_with_them(tmp_p
     ]  # fmt: skip
     result = reported(Tasks(by=()), EVENTS, tmp_path, only={"user": "ada"})
     assert table(result, "tasks", "accepted", "cost_amount") == [(4, 2, Decimal("1.02"))]
+
+
+def test_what_outcomes_do_not_say_chooses_none_of_them_and_is_refused(tmp_path: Path) -> None:
+    for name in ("model", "provider", "status"):
+        with pytest.raises(ConfigurationError, match=f"outcomes do not say the {name} of calls"):
+            reported(Tasks(), EVENTS, tmp_path, only={"user": "ada", name: "m"})
+    assert not reported(Tasks(), EVENTS, tmp_path, only={"tag:x": "y", "service": "s"}).rows
+
+
+def test_a_revocation_counts_in_its_own_period_and_for_whom_it_names(tmp_path: Path) -> None:
+    events = [said(1, 1, "A", "accepted"), said(2, 30, "A", "revoked", user="bob")]
+    columns = ("user", "accepted", "not_accepted")
+    by_user, second = Tasks(by=("user",)), DAY + timedelta(days=1)
+    first = reported(by_user, events, tmp_path, until=second)
+    assert table(first, *columns) == [("ada", 1, 0)]
+    for since in (second, None):
+        later = reported(by_user, events, tmp_path, since=since)
+        assert table(later, *columns) == [("bob", 0, 1)]
 
 
 def test_a_status_is_that_of_the_task_whoever_said_it_and_whoever_is_chosen(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ class Ledger:
             ledger, which are read before it.
 
     Attributes:
+        line: The bytes of the event that was given last, also of what only a later version knows.
         skipped: Numbers of the lines, in their file, that are no events or not only an event.
         torn: Those of them that begin as an event and do not end as one.
         unfinished: Whether the last line has no end yet.
@@ -132,6 +133,7 @@ class Ledger:
 
     def __init__(self, path: str | os.PathLike[str], position: int | None = None) -> None:
         self.path = Path(path)
+        self.line = b""
         self.skipped: list[int] = []
         self.torn: list[int] = []
         self.unfinished = False
@@ -293,9 +295,9 @@ class Ledger:
     def _events(self, line: bytes) -> Iterator[UsageEvent]:
         """Give the event of a line, or the one that stands behind a torn one."""
         self._line_number += 1
-        event = event_of(line)
+        event, self.line = event_of(line), line
         if event is None:
-            event = _behind(line)
+            event, self.line = _behind(line)
             if event is not None or _is_torn(line):
                 self._note_torn()
             else:
@@ -331,15 +333,15 @@ def _each_once(members: list[tuple[str, object]]) -> None:
         raise ValueError([name for name, _ in members])
 
 
-def _behind(line: bytes) -> UsageEvent | None:
+def _behind(line: bytes) -> tuple[UsageEvent | None, bytes]:
     """Give the event that was appended to a line without an end; text in JSON cannot look so."""
     at = line.find(_BEGINNING, 1)
     while at > 0:
         event = event_of(memoryview(line)[at:])
         if event is not None:
-            return event
+            return event, line[at:]
         at = line.find(_BEGINNING, at + 1)
-    return None
+    return None, line
 
 
 def _is_torn(line: bytes) -> bool:

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
-from tokenmeter.exporters.jsonl import Jsonl
 from tokenmeter.exporters.jsonl_closed import packing_of
 from tokenmeter.ledger import Ledger, ledgers
 from tokenmeter.prices import Pricing
+from tokenmeter.prices.pricing import PRICED
 from tokenmeter.prices.sources import GENAI_PRICES, books, checked
 from tokenmeter.reports.files import complaints
 from tokenmeter.tallies import Tally, money
@@ -83,16 +85,15 @@ def _command(options: argparse.Namespace) -> int:
     sums = _Sums()
     part = _part(options.to)
     try:
-        writer = Jsonl(part)
-        for path in found:
-            with Ledger(path) as ledger:
-                for event in ledger:
-                    new = pricing.repriced(event, everything=options.all)
-                    sums.add(event, new)
-                    writer(new)
-            for complaint in complaints(ledger, path):
-                print(f"tokenmeter: {complaint}", file=sys.stderr)
-        writer.close()
+        with part.open("wb") as file:
+            for path in found:
+                with Ledger(path) as ledger:
+                    for event in ledger:
+                        new = pricing.repriced(event, everything=options.all)
+                        sums.add(event, new)
+                        file.write(_priced(ledger.line, new))
+                for complaint in complaints(ledger, path):
+                    print(f"tokenmeter: {complaint}", file=sys.stderr)
         options.to.hardlink_to(part)
     except FileExistsError:  # somebody has made one meanwhile
         raise _there_already(options.to) from None
@@ -100,6 +101,16 @@ def _command(options: argparse.Namespace) -> int:
         part.unlink(missing_ok=True)
     print(sums)
     return 0
+
+
+def _priced(line: bytes, event: UsageEvent) -> bytes:
+    """Give a line with the cost of an event, and all else that it says, known or not."""
+    said = {name: value for name, value in _members(line).items() if name not in PRICED}
+    cost = {name: value for name in PRICED if (value := getattr(event, name)) is not None}
+    return msgspec.json.encode({**said, **cost}) + b"\n"
+
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _check(found: Sequence[Path], to: Path) -> None:

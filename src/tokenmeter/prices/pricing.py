@@ -18,10 +18,12 @@ from tokenmeter.prices.tiers import of_region, of_tier
 _REMEMBERED = 10_000
 """Models, tiers and days whose prices are remembered; then they are forgotten together."""
 
-_UNPRICED = dict.fromkeys(
-    ("cost_amount", "cost_currency", "cost_reason", "price_source", "price_version", "price_date")
-)
+PRICED = (
+    "cost_amount", "cost_currency", "cost_reason", "price_source", "price_version", "price_date",
+)  # fmt: skip
+"""The columns that say what an event cost; no other one changes when it is priced."""
 
+_UNPRICED = dict.fromkeys(PRICED)
 
 _STEPS = 10
 """How often a book may say that a model is really another one."""
@@ -63,7 +65,7 @@ class Pricing:
     """Say what events cost, by books that are asked in their order.
 
     Args:
-        books: Makes the books, by `load`; the first one that has a price of a model says it.
+        books: Makes the books, by `load`; the first that has a price of a model and tier says it.
         guard: Counts and logs where one fails; then the next one is asked.
     """
 
@@ -167,14 +169,19 @@ class _Question:
         self._discounts: list[Factor] = []
 
     def answer(self) -> _Found | NoPrice:
-        """Ask the books in their order; the last one that has no price says why."""
-        said = NoPrice("unknown_model")
+        """Ask the books in their order for a price of the tier and region that were asked for.
+
+        Where none has one, the last that knows the model says why, or else the last one.
+        """
+        said, refused = NoPrice("unknown_model"), None
         for found in self._answers():
             if isinstance(found, NoPrice):
                 said = found
+            elif isinstance(whole := self._whole(found), _Found):
+                return whole
             else:
-                return self._whole(found)
-        return _FAILED if self.has_failed else said
+                refused = whole
+        return _FAILED if self.has_failed else refused or said
 
     def _whole(self, rates: Sequence[Rates]) -> _Found | NoPrice:
         """Ask the next books, too, where a book says prices of some hours alone."""

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tokenmeter.errors import ConfigurationError
+from tokenmeter.event import Attribution
 from tokenmeter.outcomes import VERDICTS
 from tokenmeter.quoting import text
-from tokenmeter.reports.columns import only
+from tokenmeter.reports.columns import TAG, only
 from tokenmeter.reports.relations import at
 from tokenmeter.reports.scope import Scope
 
 _VERDICTS = ", ".join(map(text, VERDICTS))
+_SAID = frozenset((
+    *Attribution.__struct_fields__, "day", "week", "month", "service", "environment", "host",
+    "evidence", "reference",
+))  # fmt: skip
+"""What outcomes say as calls do, besides tags; their status is another one than that of calls."""
 
 SETTLING: Mapping[str, str] = {
     # What is said: a claim is a task with a reference, or without one.
@@ -109,7 +116,17 @@ def settling(scope: Scope) -> dict[str, str]:
 
     Each has the columns of its event, ``verdict`` and ``is_self_declared``; those are left out
     that have not the values which the scope asks of calls.
+
+    Raises:
+        ConfigurationError: It asks for values of a column that outcomes do not have.
     """
+    condition = only(scope)
+    for name, value in scope.only.items():
+        if name not in _SAID and not name.startswith(TAG):
+            raise ConfigurationError(
+                f"outcomes do not say the {name} of calls: with only {name}={value} nothing would "
+                "be accepted; leave it out, or see what these calls cost: tokenmeter report"
+            )
     since = f" AND s.decided >= {at(scope.since)}" if scope.since else ""
     return {
         **SETTLING,
@@ -117,6 +134,6 @@ def settling(scope: Scope) -> dict[str, str]:
         "said_last": (
             "SELECT st.*, s.verdict, s.is_self_declared FROM verdicts AS s "
             "JOIN statements AS st ON st.event_id = s.named_by "
-            f"WHERE 1 = 1{since}{only(scope)}"
+            f"WHERE 1 = 1{since}{condition}"
         ),
     }
