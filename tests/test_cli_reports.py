@@ -130,6 +130,16 @@ def test_a_file_of_people_that_is_none_is_refused(
     assert said.replace("\\", "") in capsys.readouterr().err
 
 
+def test_a_file_of_people_is_never_replaced(
+    ledger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("user\nada\n")
+    assert main(["adoption", ledger, "--people", str(people), "--output", str(people)]) == 2
+    assert "is one of the files that are reported on" in capsys.readouterr().err
+    assert people.read_text() == "user\nada\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -29,6 +29,7 @@ from tokenmeter.exporters.jsonl_closed import ClosedFiles, locked, open_packed
 from tokenmeter.exporters.spill import Spill
 from tokenmeter.ledger import Ledger, read
 from tokenmeter.pseudonyms import pseudonym
+from tokenmeter.reports.files import files_of
 from tokenmeter.tallies import COUNTED, Tally
 
 ADA = "ada.lovelace"
@@ -111,6 +112,17 @@ def files(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 # The file that is being written
+
+
+@pytest.mark.parametrize("name", ["usage.jsonl", "USAGE.JSONL", "usage.jsonl.GZ"])
+def test_a_folder_is_all_ledgers_in_it_as_in_reports(project: Path, name: str) -> None:
+    path = written(project / "plain", some(4))
+    content = path.read_bytes()
+    path.unlink()
+    path = project / name
+    path.write_bytes(gzip.compress(content) if "gz" in name.lower() else content)
+    assert [(place.name, place.events) for place in erased(project)] == [(str(path), 2)]
+    assert files_of([project]).lines == [path]
 
 
 users = st.sampled_from([ADA, "bob", "", None, 'a"b'])

@@ -41,6 +41,20 @@ def lines(file: str | Path = FILE) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(file).read_text().splitlines()]
 
 
+def test_whoever_uses_plain_threads_is_told_what_has_their_calls_counted() -> None:
+    runs: list[Run] = []
+    for within in (lambda function: function, tokenmeter.propagate):
+        with tokenmeter.experiment("v1") as run:
+            thread = threading.Thread(target=within(ask))
+            thread.start()
+            thread.join()
+        runs.append(run)
+    unseen, seen = runs
+    assert (unseen.spent.calls, seen.spent.calls) == (0, 1)
+    assert "tokenmeter.propagate(function)" in str(unseen)
+    assert "propagate" not in str(seen)
+
+
 def test_a_run_is_a_line_when_it_begins_and_another_one_when_it_has_ended() -> None:
     with tokenmeter.experiment("v1", {"temperature": 0.2, "model": "dear"}) as run:
         ask()

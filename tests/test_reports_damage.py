@@ -401,7 +401,7 @@ def test_the_end_of_a_name_may_be_in_capitals(ending: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_a_packed_file_of_no_bytes_is_said(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"usage.jsonl{ending}"
-    path.touch()
+    path.write_bytes(b"")
     said = f"{path}: it is empty, which no packed file is; what it held is lost"
     assert report(path).damage == (said,)
 
@@ -441,6 +441,13 @@ def no_ledger(folder: Path) -> Path:
     return folder
 
 
+def backslashed(folder: Path) -> Path:
+    (folder / "a").mkdir()
+    (folder / "a" / "[1].jsonl").write_bytes(b"".join(SOUND))  # which was read instead
+    (folder / "a\\[1].jsonl").write_bytes(b"".join(SOUND))
+    return folder / "a\\[1].jsonl"
+
+
 UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "Parquet of somebody else": (other_parquet, "has no column event_id, kind, ts"),
     "what is no Parquet": (not_parquet, "usage.parquet"),
@@ -448,6 +455,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a pipe": (a_pipe, "is a pipe or a device, which cannot be read twice; write what it gives to"),
     "a name without letters": (no_utf8, "bad\\udcff.jsonl' is no text in UTF-8, and reports read"),
     "a folder of such": (no_utf8_inside, "bad\\udcff.jsonl' is no text in UTF-8, and reports"),
+    "a name that DuckDB splits": (backslashed, "has a backslash and one of *?[; give"),
     "what is not there": (lambda folder: folder / "gone.jsonl", "there is no ledger"),
 }
 

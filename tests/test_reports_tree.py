@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -87,6 +88,17 @@ def test_a_circle_that_somebody_forged_is_cut_and_nothing_is_lost(tmp_path: Path
     assert sum(result.column("input_tokens")) == 3  # type: ignore[arg-type]
     assert result.total is not None
     assert result.total[result.index("input_tokens")] == 3
+
+
+def test_what_is_forged_looks_alike_in_whatever_order_it_comes(tmp_path: Path) -> None:
+    names = ["plan/a", "other/b", None]
+    claims = [call(n, f"c{n}", "gone", names[n % 3]) for n in range(1, 7)]
+    circle = [call(n, f"r{n}", f"r{n % 5 + 1}", f"p{n}") for n in range(1, 6)]
+    for events, root in ((claims, "other"), (circle, "p1")):
+        for seed in range(3):
+            mixed = random.Random(seed).sample(events, len(events))
+            result = reported(Tree(runs=True), mixed, tmp_path)
+            assert result.rows[0][0] == root
 
 
 def test_an_empty_name_is_a_name_like_any_other(tmp_path: Path) -> None:

@@ -92,7 +92,10 @@ def test_where_no_prices_are_configured_it_says_how() -> None:
 
 def test_where_no_call_was_seen_it_says_how() -> None:
     assert hints(Tally()) == (
-        "no call was seen; tokenmeter.instrument() meters every client in the process",
+        (
+            "no call was seen: tokenmeter.instrument() meters every client in the process, and "
+            "tokenmeter.propagate(function) has the calls of a thread seen here"
+        ),
     )
     assert str(shown(Tally(), "mine")).splitlines()[0] == "mine"
 

@@ -21,6 +21,7 @@ import msgspec
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.event import UsageEvent
 from tokenmeter.exporters.jsonl_closed import (
+    ENDINGS,
     ClosedFiles,
     Closing,
     damage,
@@ -34,6 +35,9 @@ POLL_S = 0.2
 """How often a followed file is looked at."""
 
 _TOO_MUCH = Decimal(10**9)
+
+LINES = (".jsonl", *(f".jsonl{packed}" for packed in ENDINGS.values()))
+"""What the names of ledgers in a folder end in, also in capitals."""
 
 _decode = msgspec.json.Decoder(UsageEvent).decode
 _encode = msgspec.json.Encoder().encode

@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from tokenmeter.errors import ConfigurationError
+
 
 def quoted(name: str) -> str:
     """Give a name in SQL.
@@ -32,7 +34,16 @@ def whole(path: Path) -> str:
 def file(path: Path) -> str:
     """Give one file in SQL of DuckDB, to which a name is a pattern, and ``~`` the home.
 
+    Raises:
+        ConfigurationError: DuckDB would read another file: in a pattern a backslash ends a folder.
+
     >>> print(file(Path("/logs/u[1].jsonl")))
     '/logs/u[[]1].jsonl'
     """
-    return text(glob.escape(whole(path)))
+    name = whole(path)
+    if "\\" in name and glob.has_magic(name):
+        raise ConfigurationError(
+            f"{name} has a backslash and one of *?[; give it another name, because DuckDB would "
+            "look for another file"
+        )
+    return text(glob.escape(name))

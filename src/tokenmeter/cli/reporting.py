@@ -16,7 +16,7 @@ from tokenmeter.errors import ConfigurationError
 from tokenmeter.reports.columns import NAMES, TAG
 from tokenmeter.reports.definition import Report
 from tokenmeter.reports.engines import ENGINES, Engine
-from tokenmeter.reports.files import files_of
+from tokenmeter.reports.files import NAMED, files_of
 from tokenmeter.reports.output import FORMATS
 from tokenmeter.reports.output.cells import safe
 from tokenmeter.reports.output.words import about, damages, facts_line
@@ -45,7 +45,6 @@ words of the tables:
 _ENDINGS = {
     ".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".htm": "html",
 }  # fmt: skip
-_LEDGERS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
 
 def configure(
@@ -244,23 +243,30 @@ def scope_of(options: argparse.Namespace) -> Scope:
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Refuse to write a report over a ledger."""
+    """Refuse to write a report over what it is made of."""
     output: Path | None = options.output
     if output is None or str(output) == "-":
         return
-    if output.name.lower().endswith(_LEDGERS):
+    if output.name.lower().endswith(NAMED):
         raise ConfigurationError(
             f"--output {str(output)!r} ends as a ledger does, and a report is none; name a file "
             f"that ends in {', '.join(_ENDINGS)} or .txt"
         )
-    if options.source is None and options.files and output.is_file():
-        sources = files_of(options.files)
-        for path in (*sources.lines, *sources.parquet):
-            if output.samefile(path):
-                raise ConfigurationError(
-                    f"--output {str(output)!r} is one of the files that are reported on, and it "
-                    "would be replaced by the report; name another file"
-                )
+    if output.is_file() and any(map(output.samefile, _sources(options))):
+        raise ConfigurationError(
+            f"--output {str(output)!r} is one of the files that are reported on, and it would be "
+            "replaced by the report; name another file"
+        )
+
+
+def _sources(options: argparse.Namespace) -> list[Path]:
+    """Give the files that a report is made of."""
+    people = getattr(options, "people", None)
+    found = [] if people is None else [people]
+    if options.source is None and options.files:
+        files = files_of(options.files)
+        found += [*files.lines, *files.parquet]
+    return found
 
 
 def _conditions(texts: Iterable[str]) -> dict[str, str]:

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from tokenmeter.erasing.files import Place, erase_ledger
 from tokenmeter.erasing.person import Person
-from tokenmeter.ledger import ledgers
+from tokenmeter.ledger import LINES, ledgers
 
 TABLE = "tokenmeter_events"
-
-_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 
 def erase(
@@ -64,5 +62,5 @@ def erase(
 def _meant(path: Path) -> list[Path]:
     """Give what a name means: of a folder what is in it, else what fits the pattern."""
     if path.is_dir():
-        return [p for p in sorted(path.iterdir()) if p.name.endswith((*_LINES, ".parquet"))]
+        return [p for p in sorted(path.iterdir()) if p.name.lower().endswith((*LINES, ".parquet"))]
     return ledgers([path])

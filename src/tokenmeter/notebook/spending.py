@@ -71,7 +71,10 @@ def provenance(tally: Tally) -> str:
     return ", ".join(said)
 
 
-UNSEEN = "no call was seen; tokenmeter.instrument() meters every client in the process"
+UNSEEN = (
+    "no call was seen: tokenmeter.instrument() meters every client in the process, and "
+    "tokenmeter.propagate(function) has the calls of a thread seen here"
+)
 
 
 def hints(tally: Tally, unseen: str = UNSEEN) -> tuple[str, ...]:

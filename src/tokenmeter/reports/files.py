@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from tokenmeter.errors import ConfigurationError
 from tokenmeter.exporters.jsonl_closed import ENDINGS, ClosedFiles, damage, open_packed, packing_of
-from tokenmeter.ledger import Ledger, event_of, ledgers
+from tokenmeter.ledger import LINES, Ledger, event_of, ledgers
 from tokenmeter.reports.scope import readable
 from tokenmeter.wording import counted
 
 _PARQUET = ".parquet"
+
+NAMED = (*LINES, _PARQUET)
+"""What the names of files in a folder end in of which reports are made, also in capitals."""
 
 
 class Files(NamedTuple):
@@ -45,12 +48,10 @@ def files_of(names: Iterable[str | os.PathLike[str]]) -> Files:
 def _inside(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    endings = (".jsonl", _PARQUET, *(f".jsonl{packed}" for packed in ENDINGS.values()))
-    found = sorted(file for file in path.iterdir() if file.name.lower().endswith(endings))
+    found = sorted(file for file in path.iterdir() if file.name.lower().endswith(NAMED))
     if not found:
         raise ConfigurationError(
-            f"the folder {str(path)!r} has no ledger; expected files that end in "
-            f"{', '.join(endings)}"
+            f"the folder {str(path)!r} has no ledger; expected files that end in {', '.join(NAMED)}"
         )
     return found
 

@@ -139,7 +139,8 @@ class Tree(msgspec.Struct, frozen=True):
         names = [column.name for column in result.columns]
         rows = {row[0]: dict(zip(names, row, strict=True)) for row in result.rows}
         outside = rows.pop(None, None)
-        nodes = _grown({str(node): row for node, row in rows.items()}, runs=self.runs)
+        # Engines give rows in any order, and what is forged must look alike whatever it is.
+        nodes = _grown({str(node): rows[node] for node in sorted(rows, key=str)}, runs=self.runs)
         shown = [_shown(node) for node in nodes]
         if outside is not None:
             shown.append(_shown(_Node(outside | {"agent": OUTSIDE, "id": None}, 0, [], outside)))
