@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tokenmeter.event import SCHEMA
-from tokenmeter.reports.grouping import NOTHING, added, number
+from tokenmeter.reports.grouping import added, number, spent
 from tokenmeter.reports.measures import COUNTABLE, UNATTRIBUTED, count, has, tokens
 from tokenmeter.reports.relations import Query, at
 from tokenmeter.reports.scope import USUAL_CURRENCY
@@ -117,10 +117,9 @@ class Calls:
         here: dict[str, Any] = self._parts.get(currency, {})
         ((outcomes, ahead, newer),) = rows_of(_ODD, odd)
         unpriced = (sums["countable"] or 0) - priced.pop(currency, 0)
-        amount = here.get("cost_amount")
         known: dict[str, Any] = {
             **sums,
-            "cost_amount": NOTHING if amount is None and not unpriced else amount,
+            "cost_amount": spent(here.get("cost_amount"), unpriced),
             "unpriced": unpriced,
             "other_currencies": {name: n for name, n in sorted(priced.items()) if n},
             "first": min(self._of("first"), default=None),

@@ -17,9 +17,6 @@ from tokenmeter.reports.values import Column, Result, Row, Value
 OTHERS = "(others)"
 """The row that holds what is below the limit."""
 
-NOTHING = Decimal(0)
-"""What was spent where nothing wanted a price, as when all attempts failed before an answer."""
-
 IS_TOTAL = Column("is_total", "flag", is_detail=True)
 """The column of a query that tells the row for all groups, which a result has as its total."""
 
@@ -99,9 +96,9 @@ def _known(result: Result, name: str) -> Result:
     amount, unpriced = result.index(name), result.index("unpriced")
 
     def known(row: Row) -> Row:
-        if row[amount] is not None or row[unpriced]:
+        if row[amount] is not None:
             return row
-        return (*row[:amount], NOTHING, *row[amount + 1 :])
+        return (*row[:amount], spent(None, row[unpriced]), *row[amount + 1 :])
 
     return msgspec.structs.replace(
         result,
@@ -166,6 +163,11 @@ def number(value: Value) -> float:
 
 
 _NUMBERS = (int, float, Decimal)
+
+
+def spent(amount: Value, unpriced: Value) -> Value:
+    """Give an amount: nothing, and not unknown, where nothing wanted a price, as of failures."""
+    return Decimal(0) if amount is None and unpriced == 0 else amount
 
 
 def together(column: Column, values: Sequence[Value]) -> int | Decimal | None:

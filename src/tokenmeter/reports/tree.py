@@ -13,7 +13,7 @@ import msgspec
 
 from tokenmeter.reports import running
 from tokenmeter.reports.columns import only
-from tokenmeter.reports.grouping import NOTHING, added
+from tokenmeter.reports.grouping import added, spent
 from tokenmeter.reports.measures import amount, count, tokens, unpriced
 from tokenmeter.reports.relations import Query
 from tokenmeter.reports.scope import Scope
@@ -219,10 +219,9 @@ def _shown(node: _Node) -> Row:
 
 
 def _known(sums: Mapping[str, Value]) -> list[Value]:
-    """Give the sums; an amount is nothing, and not unknown, where nothing is unpriced."""
-    amount = NOTHING if sums["unpriced"] == 0 else None
+    unpriced = sums["unpriced"]
     return [
-        amount if column.kind == "money" and sums[column.name] is None else sums[column.name]
+        spent(sums[column.name], unpriced) if column.kind == "money" else sums[column.name]
         for column in _SUMS
     ]
 
